@@ -1,0 +1,131 @@
+"""The command line: Hydra composes and launches; its errors become one sentence and exit status 2.
+
+Nothing here imports torch, so that ``--help`` and every configuration error answer at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.errors import UserError
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
+OmegaConf.register_new_resolver("if", lambda condition, yes, no: yes if condition else no, replace=True)
+
+
+def app(task: Callable[[DictConfig], Any], config_name: str) -> Callable[[], None]:
+    """Returns the ``main`` of an entry point: ``task`` run by Hydra on ``conf/<config_name>.yaml``."""
+
+    def main() -> None:
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come out of Hydra as they are, to be told here
+        warnings.filterwarnings("ignore", message="(?s).*must be .*_target_.*", category=UserWarning)
+        try:
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
+        except UserError as error:
+            refuse(error)
+        except InstantiationException as error:
+            refuse(sentence(error))
+        except (HydraException, OmegaConfBaseException) as error:
+            refuse(explain(error, config_name, sys.argv[1:]))
+
+    return main
+
+
+def refuse(error: Exception | str) -> NoReturn:
+    """Prints the sentence on stderr and exits with status 2."""
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def sentence(error: BaseException, named: bool = False) -> str:
+    """The first line of an error, without what only a debugger needs; ``named`` puts its class before it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return f"{type(error).__name__}: {text}" if named else text
+
+
+def explain(error: Exception, config_name: str, arguments: list[str]) -> str:
+    """Says in one sentence which override Hydra could not apply, and the nearest name that it could."""
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read as key=value; put quotes around odd characters, as in 'key=\"a b\"'"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        return f"{group}={name}: there is no such {group or 'config'}; {nearest(name, options)}"
+    if unknown := re.search(r"Could not (?:override|append to config|delete).*?'?([\w.@/-]+)'?[.:]", str(error)):
+        return unknown_key(unknown[1], keys(reference(config_name, arguments)))
+    return sentence(error)
+
+
+def unknown_key(key: str, known: list[str]) -> str:
+    """One sentence for a key that no configuration has."""
+    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
+    return f"{key}: there is no such key; {nearest(key, known + groups)}"
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """``did you mean …?``, or all the names where there are few and none is near."""
+    # a misspelt last part is the likeliest slip, so the names beside it come first
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]}?"
+    shown = known if len(known) <= 20 else sorted({key.split(".")[0] for key in known})
+    return f"there are {', '.join(shown)}"
+
+
+def reference(config_name: str, overrides: list[str]) -> DictConfig:
+    """The configuration as its files have it: the groups that ``overrides`` choose, none of their values."""
+    groups = [text for text in overrides if is_choice(text)]
+    return compose(config_name, groups)
+
+
+def is_choice(override: str) -> bool:
+    """Whether an override chooses from a config group (``model=lstm``) instead of setting a value."""
+    group, _, name = override.lstrip("+~").partition("=")
+    return (CONF / group.split("@")[0]).is_dir() and (name == "null" or (CONF / group / f"{name}.yaml").is_file())
+
+
+def compose(config_name: str, overrides: list[str]) -> DictConfig:
+    """Composes a configuration inside a running Hydra application or outside of one."""
+    if GlobalHydra.instance().is_initialized():
+        return hydra.compose(config_name, overrides)
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(config_name, overrides)
+
+
+def leaves(config: Any, path: str = "") -> dict[str, Any]:
+    """The values of a plain nested dictionary by dotted key; a list or an empty dictionary is a value."""
+    if not isinstance(config, dict) or not config:
+        return {path: config}
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found |= leaves(value, f"{path}.{key}" if path else str(key))
+    return found
+
+
+def keys(config: DictConfig) -> list[str]:
+    """Every dotted key that the command line can set."""
+    return [key for key in leaves(OmegaConf.to_container(config)) if "._" not in key]
+
+
+def jobs(overrides: list[str]) -> list[list[str]]:
+    """The overrides of every job of a sweep over lists and ranges of values, in the order in which they run."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return BasicSweeper.split_arguments(parsed, None)[0]

@@ -1,0 +1,35 @@
+"""``python -m src.evaluate run=DIR split=test``: rebuilds a run from its folder and measures it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from src.cli import app
+from src.errors import UserError
+
+SPLITS = ("train", "val", "test")
+
+
+def evaluate(config: DictConfig) -> dict[str, float]:
+    """Prints the metrics of one split, for the test split beside the logged ones, and returns them."""
+    if config.split not in SPLITS:
+        raise UserError(f"split={config.split}: there is no such split; there are {', '.join(SPLITS)}")
+    from src import report, results
+    from src.build import load_run, quiet
+    from src.measure import measure
+
+    quiet()
+    folder = Path(str(config.run))
+    run, data, task = load_run(folder)
+    _, metrics = measure(task, data.batches(config.split), limit=run.trainer.limit_test_batches)
+    logged = (results.read(folder)["test"] or {}) if config.split == "test" else {}
+    report.compare(config.split, metrics, "logged", logged)
+    return metrics
+
+
+main = app(evaluate, "evaluate")
+
+if __name__ == "__main__":
+    main()

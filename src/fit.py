@@ -1,0 +1,107 @@
+"""Fitting: Lightning for networks, one call for baselines. Both leave metrics and checkpoints in the run's folder."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+import torch
+from lightning.pytorch import Trainer
+from omegaconf import DictConfig
+
+from src import history
+from src.baselines import Estimator
+from src.build import instantiate
+from src.data.memory import BLOCK, InMemory
+from src.errors import UserError
+from src.measure import measure
+from src.tasks.task import Task
+
+
+def device(accelerator: str) -> str:
+    """The accelerator to use; ``auto`` is CUDA where there is one, else the CPU.
+
+    Raises:
+        UserError: The one that was asked for is not in this machine.
+    """
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if accelerator == "auto":
+        return "cuda" if present["cuda"] else "cpu"
+    if not present.get(accelerator):
+        has = ", ".join(name for name, there in present.items() if there)
+        raise UserError(f"accelerator={accelerator}: this machine has no such device; it has {has}")
+    return accelerator
+
+
+def higher_is_better(task: Task, monitor: str) -> bool:
+    """Whether ``monitor`` (``val/r2``) names a metric that should grow; every loss should shrink."""
+    metric = monitor.rpartition("/")[2]
+    return metric != "loss" and bool(task.metrics[metric].higher_is_better)
+
+
+def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str) -> Trainer:
+    """Lightning's Trainer with the configured callbacks and loggers, told what to monitor and where to write."""
+    watch = {"monitor": config.monitor, "mode": "max" if higher_is_better(task, config.monitor) else "min"}
+    more = {"early_stopping": watch, "checkpoint": watch | {"dirpath": str(folder / "checkpoints")}}
+    chosen = {name: part for name, part in (config.callbacks or {}).items() if part}
+    return instantiate(
+        config.trainer,
+        accelerator=accelerator,
+        callbacks=[instantiate(part, **more.get(name, {})) for name, part in chosen.items()],
+        logger=[instantiate(part, save_dir=str(folder)) for part in (config.logger or {}).values() if part],
+        enable_progress_bar="progress" in chosen,
+        default_root_dir=str(folder),
+    )
+
+
+def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str) -> str:
+    """Trains by epochs, from scratch or on from ``config.resume``; returns the run's status."""
+    trainer = make_trainer(task, config, folder, accelerator)
+    data.seed = config.seed
+    # a limited epoch counts batches, and several devices synchronise after each
+    data.block = BLOCK if trainer.limit_train_batches == 1.0 and trainer.world_size == 1 else 1
+    checkpoint = folder / "checkpoints" / "last.ckpt" if config.resume else None
+    if checkpoint:
+        rewind(folder, checkpoint, config.trainer.max_epochs)
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # Lightning's answer to Ctrl-C, after which it ignores the signal
+        signal.signal(signal.SIGINT, on_interrupt)
+        return "interrupted"
+    if task.diverged:
+        return "diverged"
+    stopping = trainer.early_stopping_callback
+    return "stopped early" if stopping and stopping.stopped_epoch else "finished"
+
+
+def rewind(folder: Path, checkpoint: Path, max_epochs: int) -> None:
+    """Drops the rows of ``metrics.csv`` that are younger than the checkpoint.
+
+    Raises:
+        UserError: The run has all its epochs already.
+    """
+    done = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"] + 1
+    if done >= max_epochs:
+        raise UserError(f"resume={folder}: the run has had {done} epochs; ask for more with trainer.max_epochs={done + 50}")
+    epochs = pd.read_csv(folder / "metrics.csv", dtype=str)  # as text, so that no digit changes
+    epochs[epochs["epoch"].astype(int) < done].to_csv(folder / "metrics.csv", index=False)
+
+
+def fit_baseline(task: Task, data: InMemory, folder: Path) -> str:
+    """Fits a scikit-learn estimator on train; leaves one row of metrics and the same checkpoints as a network."""
+    begun = time.perf_counter()
+    split = data.splits["train"]
+    cast(Estimator, task.network).fit(split.x, split.y)
+    row: dict[str, float] = {"epoch": 0}
+    for name in ("train", "val"):
+        row |= {f"{name}/{metric}": value for metric, value in measure(task, data.batches(name))[1].items()}
+    row["seconds"] = time.perf_counter() - begun
+    pd.DataFrame([row]).to_csv(folder / "metrics.csv", index=False)
+    (folder / "checkpoints").mkdir()
+    for name in ("best", "last"):
+        torch.save({"state_dict": task.state_dict()}, folder / "checkpoints" / f"{name}.ckpt")
+    return "finished"

@@ -1,0 +1,47 @@
+"""Runs as data frames: what notebooks, tables and plots start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from src import results
+from src.errors import UserError
+
+
+def load(run: Path | str) -> pd.DataFrame:
+    """One run's ``metrics.csv``: one row per epoch.
+
+    Raises:
+        UserError: The folder has no metrics.
+    """
+    path = Path(run) / "metrics.csv"
+    try:
+        return pd.read_csv(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; give the folder that a run printed") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+
+
+def predictions(run: Path | str) -> pd.DataFrame:
+    """One run's ``predictions.csv``: one row per test sample, named by the first column."""
+    return pd.read_csv(Path(run) / "predictions.csv", index_col=0)
+
+
+def runs(logs: Path | str) -> pd.DataFrame:
+    """Every run below a folder, oldest first: one row per ``result.json``, nested keys joined by dots.
+
+    A damaged ``result.json`` gives a row with status ``unreadable`` and the reason as its error.
+    """
+    found: list[dict[str, Any]] = []
+    for path in sorted(Path(logs).rglob("result.json")):
+        try:
+            result = results.read(path.parent)
+        except UserError as error:
+            result = {"status": "unreadable", "error": str(error)}
+        found.append({"run": str(path.parent)} | result)
+    table = pd.json_normalize(found)
+    return table.sort_values("started", kind="stable", ignore_index=True) if "started" in table else table

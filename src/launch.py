@@ -1,0 +1,97 @@
+"""What happens around a run or a sweep of ``src.train``: checks before, folders that no other run has, a summary after."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from src.cli import compose, jobs, reference, refuse
+from src.errors import UserError
+from src.schema import check, ignored, trains
+
+# A resumed run keeps its experiment; only how long and on what it goes on may change.
+RESUMABLE = ("resume", "trainer.", "callbacks.", "threads", "accelerator", "logger", "hydra.")
+
+
+class Launch(Callback):
+    """Hydra's callback for ``src.train`` (``conf/hydra/default.yaml``)."""
+
+    def on_run_start(self, config: DictConfig, config_name: str, **_: Any) -> None:
+        try:
+            experiment = checked(config_name, list(config.hydra.overrides.task), sweep=False)
+            folder = Path(experiment.resume) if experiment.resume else claim(Path(config.hydra.run.dir))
+        except UserError as error:
+            refuse(error)
+        config.hydra.run.dir = str(folder)
+
+    def on_multirun_start(self, config: DictConfig, config_name: str, **_: Any) -> None:
+        try:
+            notes: set[str] = set()
+            for overrides in jobs(list(config.hydra.overrides.task)):
+                experiment = checked(config_name, overrides, sweep=True)
+                notes |= set(ignored(experiment, overrides))
+            folder = claim(Path(config.hydra.sweep.dir))
+        except UserError as error:
+            refuse(error)
+        for note in sorted(notes):
+            print(f"{note}: ignored by the baselines of this sweep, which have no training loop")
+        config.hydra.sweep.dir = str(folder)
+        with open_dict(config):
+            # the jobs compose their configuration anew, from these overrides
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        from src.sweep import report
+
+        if report(Path(config.hydra.sweep.dir)):
+            raise SystemExit(1)
+
+
+def checked(config_name: str, overrides: list[str], sweep: bool) -> DictConfig:
+    """Composes one job and raises a UserError if it cannot work."""
+    config = compose(config_name, overrides)
+    check(config, reference(config_name, overrides))
+    if not sweep and (idle := ignored(config, overrides)):
+        raise UserError(f"{idle[0]}: means nothing to this model, a baseline without a training loop; leave it out")
+    if config.resume and (sweep or not trains(config.model)):
+        raise UserError(f"resume={config.resume}: only a single run of a network can be resumed")
+    return config
+
+
+def claim(folder: Path) -> Path:
+    """Makes ``folder``, or the first free ``folder_2, folder_3, …``, so that two runs in one second never share one."""
+    for number in range(1, 10_000):
+        free = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
+        try:
+            free.mkdir(parents=True)
+            return free
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"{free}: cannot make this folder for the run ({error.strerror})") from error
+    raise UserError(f"{folder}: ten thousand runs of this name exist; remove some, or set hydra.run.dir")
+
+
+def resumed(arguments: list[str]) -> list[str]:
+    """Replaces ``resume=DIR`` by the overrides of the run in DIR and what is given beside it.
+
+    Raises:
+        UserError: There is no run to go on with, or the arguments would make it another experiment.
+    """
+    given = [text for text in arguments if not text.startswith("-")]
+    folder = next((text.partition("=")[2] for text in reversed(given) if text.startswith("resume=")), "null")
+    if folder == "null":
+        return arguments
+    stored = Path(folder) / ".hydra" / "overrides.yaml"
+    if not folder or not stored.is_file() or not (Path(folder) / "checkpoints" / "last.ckpt").is_file():
+        raise UserError(f"resume={folder}: no run with a checkpoint is there; give the folder that a run printed")
+    for text in given:
+        if not text.lstrip("+~").startswith(RESUMABLE):
+            raise UserError(f"{text}: a resumed run stays the experiment it was; only {', '.join(RESUMABLE)} may change")
+    new = {text.lstrip("+~").partition("=")[0] for text in given}
+    kept = [text for text in OmegaConf.load(stored) if text.lstrip("+~").partition("=")[0] not in {*new, "resume"}]
+    return kept + [text.replace(folder, os.path.abspath(folder)) for text in arguments]

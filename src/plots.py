@@ -1,0 +1,79 @@
+"""Pictures: functions that take a frame and an ``Axes``, for run folders and notebooks alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+BLUE, ORANGE, GREY = "#2f6db3", "#d9772b", "#888888"
+
+
+def learning_curves(history: pd.DataFrame, ax: Axes, metric: str = "loss", best: int | None = None) -> Axes:
+    """Train and validation values of a metric by epoch; the best epoch is marked."""
+    for split, color in (("train", BLUE), ("val", ORANGE)):
+        if (column := f"{split}/{metric}") in history:
+            ax.plot(history["epoch"], history[column], color=color, label=split, marker="." if len(history) < 30 else None)
+    if best is not None:
+        ax.axvline(best, color=GREY, linestyle="--", linewidth=1, label=f"best epoch {best}")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="epoch", ylabel=metric)
+    ax.legend()
+    return ax
+
+
+def predicted_against_actual(predictions: pd.DataFrame, ax: Axes) -> Axes:
+    """Predictions (columns ``prediction`` and ``actual``) against the truth, with the line of no error."""
+    ax.scatter(predictions["actual"], predictions["prediction"], s=8, alpha=0.4, color=BLUE, linewidths=0)
+    ends = [predictions["actual"].min(), predictions["actual"].max()]
+    ax.plot(ends, ends, color=GREY, linestyle="--", linewidth=1)
+    ax.set(xlabel="actual", ylabel="prediction")
+    return ax
+
+
+def residuals(predictions: pd.DataFrame, ax: Axes) -> Axes:
+    """Actual minus predicted, in the order of the rows (time, for a series)."""
+    left = predictions["actual"] - predictions["prediction"]
+    ax.plot(range(len(left)), left, ".", markersize=3, alpha=0.6, color=BLUE)
+    ax.axhline(0, color=GREY, linestyle="--", linewidth=1)
+    ticks = [0, len(left) // 3, 2 * len(left) // 3, len(left) - 1]
+    ax.set_xticks(ticks, [str(predictions.index[tick]) for tick in ticks])
+    ax.set(xlabel=predictions.index.name or "row", ylabel="actual - prediction")
+    return ax
+
+
+def autocorrelation(series: pd.Series, ax: Axes, lags: int = 35) -> Axes:
+    """Correlation of a series with itself 0 … ``lags`` steps before, and the 95 % band of white noise."""
+    values = [series.autocorr(lag) for lag in range(lags + 1)]
+    ax.vlines(range(lags + 1), 0, values, color=BLUE)
+    ax.axhspan(-1.96 / len(series) ** 0.5, 1.96 / len(series) ** 0.5, color=GREY, alpha=0.3, linewidth=0)
+    ax.axhline(0, color=GREY, linewidth=1)
+    ax.set(xlabel="lag", ylabel="autocorrelation", title=series.name)
+    return ax
+
+
+def spread(runs: pd.DataFrame, ax: Axes, metric: str = "test.r2", by: str = "model") -> Axes:
+    """One dot per run, its group's mean as a bar: how much a metric depends on the seed."""
+    groups = runs.groupby(by)[metric]
+    order = groups.mean().sort_values().index
+    for place, name in enumerate(order):
+        values = groups.get_group(name)
+        ax.plot(values, [place] * len(values), "o", alpha=0.5, color=BLUE)
+        ax.plot([values.mean()] * 2, [place - 0.25, place + 0.25], color=ORANGE)
+    ax.set_yticks(range(len(order)), [str(name) for name in order])
+    ax.set(xlabel=metric)
+    return ax
+
+
+def save(path: Path, draw: Callable[[Axes], object]) -> None:
+    """Draws one picture into a PNG file, without a display and without pyplot's global state."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    draw(figure.add_subplot())
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=100)

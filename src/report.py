@@ -1,0 +1,79 @@
+"""What a run shows: its first line, the table at its end, ``model.txt`` and the pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from torchinfo import summary
+
+from src import plots
+from src.baselines import Estimator
+from src.data.memory import InMemory
+from src.tasks.task import Task
+
+
+def shown(folder: Path) -> str:
+    """A folder as a user would type it."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+
+
+def announce(result: dict[str, Any], data: InMemory) -> None:
+    """Prints what runs."""
+    parameters = f"{result['parameters']:,} parameters, " if result["parameters"] else ""
+    print(
+        f"{result['data']} {result['model']}: {parameters}{data.sizes()} rows, "
+        f"{result['protocol']} protocol, seed {result['seed']}, {result['device']}",
+        flush=True,
+    )
+
+
+def describe(task: Task, data: InMemory, folder: Path) -> int:
+    """Writes ``model.txt`` - torchinfo's summary, or a baseline's coefficients - and returns the number of parameters."""
+    if isinstance(task.network, Estimator):
+        fitted = task.network.coefficients()
+        text, parameters = f"{task.network.estimator}\n\n{fitted.to_string() if len(fitted) else 'no coefficients'}", len(fitted)
+    else:
+        x = data.splits["train"].x[: data.batch_size]
+        text = str(summary(task.network, input_data=x, verbose=0, col_names=("input_size", "output_size", "num_params")))
+        parameters = sum(weight.numel() for weight in task.network.parameters())
+    (folder / "model.txt").write_text(text + "\n", encoding="utf-8")
+    return parameters
+
+
+def draw(folder: Path, epochs: pd.DataFrame, table: pd.DataFrame, result: dict[str, Any]) -> None:
+    """Draws the pictures of a run into ``plots/``."""
+    pictures = folder / "plots"
+    if len(epochs) > 1:
+        best = result["best"]["epoch"]
+        plots.save(pictures / "learning_curves.png", lambda ax: plots.learning_curves(epochs, ax, best=best))
+    plots.save(pictures / "predicted_against_actual.png", lambda ax: plots.predicted_against_actual(table, ax))
+    plots.save(pictures / "residuals.png", lambda ax: plots.residuals(table, ax))
+
+
+def show(result: dict[str, Any], folder: Path, job: int | None = None) -> None:
+    """Prints how a run ended; a job of a sweep gets one line."""
+    seconds = f"{result['seconds']['total']:.1f} s" if result["seconds"]["total"] else ""
+    ended = result["status"] + (f": {result['error']}" if result["error"] else "")
+    if job is not None:
+        best = f"{result['monitor']} {result['best'][result['monitor']]:.4f} at its best, " if result["best"] else ""
+        print(f"  job {job} {ended}; {best}{seconds}", flush=True)
+        return
+    if result["test"]:
+        compare("test", result["test"], "documented", result["documented"] or {})
+    if result["best"]:
+        ended += f", best epoch {result['best']['epoch']} of 0-{result['last']['epoch']} by {result['monitor']}"
+    print(f"{ended}, {seconds}\nrun folder: {shown(folder)}")
+
+
+def compare(split: str, metrics: dict[str, float], other: str, values: dict[str, float]) -> None:
+    """Prints metrics as a table, beside other figures of the same names where there are any."""
+    table = Table(split, "ours", *([other] if values else []))
+    for name, value in metrics.items():
+        beside = f"{values[name]:.4f}" if name in values else ""
+        table.add_row(name, f"{value:.4f}", *([beside] if values else []))
+    Console().print(table)

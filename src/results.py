@@ -1,0 +1,90 @@
+"""``result.json``: what became of a run, in one flat-enough object."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from src.errors import UserError
+
+PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "scikit-learn", "pandas", "numpy")
+
+
+def start(**known: Any) -> dict[str, Any]:
+    """A result with every key of the contract; it counts as interrupted until the run has come to an end."""
+    empty: dict[str, Any] = dict.fromkeys(
+        ("error", "data", "model", "protocol", "seed", "split_seed", "monitor", "best", "last", "test", "documented")
+    )
+    return {
+        "status": "interrupted",
+        **empty,
+        "seconds": {"setup": None, "fit": None, "test": None, "total": None},
+        **dict.fromkeys(("parameters", "device", "threads", "fingerprint")),
+        "git": commit(),
+        "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
+        "command": " ".join(["python -m src.train", *sys.argv[1:]]),
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **known,
+    }
+
+
+def commit() -> str | None:
+    """The checkout's commit, with ``+`` where files differ from it; None outside a git checkout."""
+    try:
+        git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def write(folder: Path, result: dict[str, Any]) -> None:
+    """Writes ``result.json`` whole or not at all; NaN and infinity, which JSON lacks, become null."""
+    path = folder / "result.json"
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(finite(result), indent=2, allow_nan=False) + "\n")
+    os.replace(draft, path)
+
+
+def finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read(folder: Path | str) -> dict[str, Any]:
+    """Reads ``result.json``.
+
+    Raises:
+        UserError: The folder holds no run, or a damaged one.
+    """
+    path = Path(folder) / "result.json"
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"run={folder}: no run is there; give the folder that a run printed") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+
+
+def epochs(history: pd.DataFrame, monitor: str, higher: bool) -> dict[str, Any]:
+    """The keys ``best`` and ``last``: an epoch with its metrics, by ``monitor`` and by time."""
+    measured = history.dropna(subset=[monitor]) if monitor in history else history.iloc[:0]
+    if not len(measured):
+        return {"best": None, "last": row(history.iloc[-1]) if len(history) else None}
+    best = measured[monitor].idxmax() if higher else measured[monitor].idxmin()
+    return {"best": row(history.loc[best]), "last": row(history.iloc[-1])}
+
+
+def row(values: pd.Series) -> dict[str, Any]:
+    metrics = {key: float(value) for key, value in values.items() if "/" in str(key)}
+    return {"epoch": int(values["epoch"])} | metrics

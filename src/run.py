@@ -1,0 +1,115 @@
+"""One run: prepare, fit, test, and leave everything in its folder."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
+from lightning.pytorch import seed_everything
+from omegaconf import DictConfig
+
+from src import history, report, results
+from src.build import build, data_set, load_weights, quiet
+from src.cli import sentence
+from src.errors import UserError
+from src.fit import device, fit_baseline, fit_network, higher_is_better
+from src.measure import measure
+from src.schema import trains
+
+
+class Interrupted(Exception):
+    """Ctrl-C during the fit; what is done is on disk."""
+
+
+def run(config: DictConfig) -> float:
+    """Runs one experiment in Hydra's output folder.
+
+    Returns:
+        The best value of ``config.monitor``; NaN for a failed job of a sweep, which goes on.
+    """
+    hydra = HydraConfig.get()
+    folder, sweep = Path(hydra.runtime.output_dir), hydra.mode == RunMode.MULTIRUN
+    choices = hydra.runtime.choices
+    result = results.start(
+        data=choices.data,
+        model=choices.model,
+        protocol=choices.protocol,
+        honest=config.honest and config.data.validation != "test" and config.data.scaling != "all",
+        seed=config.seed,
+        split_seed=config.data.get("split_seed"),
+        monitor=config.monitor,
+        documented=dict(config.documented) if config.documented else None,
+    )
+    try:
+        experiment(config, folder, result)
+    except Interrupted:
+        results.write(folder, result)
+        print(f"interrupted; go on with: python -m src.train resume={report.shown(folder)}")
+        raise SystemExit(130) from None
+    except Exception as error:
+        wrong = error
+        if isinstance(error, InstantiationException):  # Hydra's wrapping of what a class said of its arguments
+            wrong = error.__cause__ if isinstance(error.__cause__, UserError) else UserError(sentence(error))
+        if isinstance(wrong, UserError) and not sweep:
+            if not config.resume:
+                shutil.rmtree(folder)  # made for this run, in which nothing has happened
+            raise wrong from error
+        result |= {"status": "failed", "error": sentence(wrong, named=not isinstance(wrong, UserError))}
+        results.write(folder, result)
+        logging.getLogger(__name__).exception("the run failed")
+        if not sweep:
+            raise
+    report.show(result, folder, job=hydra.job.num if sweep else None)
+    if result["status"] == "diverged" and not sweep:
+        raise SystemExit(1)
+    return result["best"][config.monitor] if result["best"] else float("nan")
+
+
+def experiment(config: DictConfig, folder: Path, result: dict[str, Any]) -> None:
+    """Fills ``result`` and the folder; only when all else is there does ``result.json`` say how the run ended."""
+    clock = time.perf_counter()
+    quiet()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    accelerator = device(config.trainer.accelerator)
+    seed_everything(config.seed, workers=True, verbose=False)
+    data = data_set(config)
+    task = build(config, data)
+    result |= {"device": accelerator, "threads": torch.get_num_threads(), "fingerprint": data.fingerprint()}
+    network = trains(config.model)
+    if network:
+        result["parameters"] = report.describe(task, data, folder)
+    if not config.resume:
+        results.write(folder, result)
+    report.announce(result, data)
+
+    begun = time.perf_counter()
+    result["seconds"]["setup"] = begun - clock
+    if network:
+        result["status"] = fit_network(task, data, config, folder, accelerator)
+    else:
+        result["status"] = fit_baseline(task, data, folder)
+        result["parameters"] = report.describe(task, data, folder)
+    result["seconds"]["fit"] = time.perf_counter() - begun
+    epochs = history.load(folder)
+    result |= results.epochs(epochs, config.monitor, higher_is_better(task, config.monitor))
+    if result["status"] == "interrupted":
+        result["seconds"]["total"] = time.perf_counter() - clock
+        raise Interrupted
+
+    begun = time.perf_counter()
+    if result["best"]:
+        load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
+        table, result["test"] = measure(task, data.batches("test"), accelerator, config.trainer.limit_test_batches)
+        table.to_csv(folder / "predictions.csv", float_format="%.7g")
+        report.draw(folder, epochs, table, result)
+    result["seconds"]["test"] = time.perf_counter() - begun
+    result["seconds"]["total"] = time.perf_counter() - clock
+    results.write(folder, result)

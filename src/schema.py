@@ -1,0 +1,172 @@
+"""Checks a composed configuration - keys, types, ranges, the pairing - before anything heavy is imported.
+
+A value is checked by its name: the field's terms mean the same wherever they occur, so a new data set or network that
+uses them needs no line here. A name that the table lacks must keep the type it has in its YAML file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.cli import CONF, leaves, unknown_key
+from src.errors import UserError
+
+# What only the training loop reads; a baseline is fitted in closed form and has none.
+LOOP_ONLY = ("trainer.", "callbacks.", "task.optimizer", "task.scheduler", "task.gradient_clip", "task.l1", "accelerator")
+# Arguments of other libraries' classes: these may be added with +, and the class itself has the last word on them.
+OPEN = ("trainer.", "callbacks.", "logger.", "task.optimizer.", "task.scheduler.", "task.loss.", "task.metrics.")
+
+
+class Term(NamedTuple):
+    """What a value must be, in words and as a test."""
+
+    says: str
+    holds: Callable[[Any], bool]
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def whole(low: int, high: int = 2**31 - 1) -> Term:
+    says = f"a whole number from {low} to {high:,}" if high < 2**31 - 1 else f"a whole number of at least {low}"
+    return Term(says, lambda value: type(value) is int and low <= value <= high)
+
+
+def choice(*options: Any) -> Term:
+    return Term(f"one of {', '.join(map(str, options))}", lambda value: value in options)
+
+
+def optional(term: Term) -> Term:
+    return Term(f"{term.says}, or null", lambda value: value is None or term.holds(value))
+
+
+def each(term: Term) -> Term:
+    """One value, or a list of them."""
+    return Term(
+        f"{term.says}, or a list of such",
+        lambda value: all(map(term.holds, value)) if isinstance(value, list) else term.holds(value),
+    )
+
+
+def listed(term: Term) -> Term:
+    return Term(f"a list of {term.says}", lambda value: isinstance(value, list) and all(map(term.holds, value)))
+
+
+positive = Term("a number above 0", lambda value: is_number(value) and 0 < value < float("inf"))
+not_negative = Term("a number of at least 0", lambda value: is_number(value) and 0 <= value < float("inf"))
+share = Term("a number from 0 to below 1", lambda value: is_number(value) and 0 <= value < 1)
+part = Term("a number between 0 and 1", lambda value: is_number(value) and 0 < value < 1)
+flag = Term("true or false", lambda value: isinstance(value, bool))
+name = Term("a name", lambda value: isinstance(value, str) and bool(value))
+
+TERMS: dict[str, Term] = {
+    # data
+    "batch_size": whole(1),
+    "day_of_week": flag,
+    "eval_batch_size": whole(1),
+    "features": Term("a list of column names", lambda v: isinstance(v, list) and len(v) > 0 and all(map(name.holds, v))),
+    "lags": whole(1, 10_000),
+    "scaling": choice("train", "all", "none"),
+    "split_seed": whole(0),
+    "target": name,
+    "test": part,
+    "validation": Term("a share between 0 and 1, or test", lambda value: value == "test" or part.holds(value)),
+    # networks and baselines
+    "accepts": listed(choice("table", "series", "tokens", "bag", "image")),
+    "alphas": whole(1),
+    "bidirectional": flag,
+    "cell": choice("rnn", "lstm", "gru"),
+    "dropout": each(share),
+    "folds": whole(2),
+    "hidden_size": whole(1),
+    "input": choice("table", "series", "tokens", "bag", "image"),
+    "num_layers": whole(1),
+    "widths": listed(whole(1)),
+    # training
+    "gradient_clip": optional(positive),
+    "l1": not_negative,
+    "lr": positive,
+    "max_epochs": whole(1),
+    "min_delta": not_negative,
+    "momentum": share,
+    "patience": whole(1),
+    "seed": whole(0, 2**32 - 1),
+    "test_weights": choice("best", "last"),
+    "threads": optional(whole(1)),
+    "weight_decay": not_negative,
+}
+
+
+def trains(model: DictConfig) -> bool:
+    """Whether a model is a network (finished with the data's shapes, trained by epochs) and not a baseline."""
+    return bool(model.get("_partial_", False))
+
+
+def check(config: DictConfig, reference: DictConfig) -> None:
+    """Raises a UserError for the first value of ``config`` that cannot work.
+
+    Args:
+        config: The composed configuration.
+        reference: The same choices of groups without any value from the command line; it gives the known keys and types.
+    """
+    values = leaves(OmegaConf.to_container(config, resolve=True))
+    known = leaves(OmegaConf.to_container(reference, resolve=True))
+    for key, value in values.items():
+        term = TERMS.get(key.rpartition(".")[2])
+        if key not in known and not key.startswith(OPEN) and not any(other.startswith(key + ".") for other in known):
+            raise UserError(unknown_key(key, list(known)))
+        if term and not term.holds(value):
+            raise UserError(f"{key}={shown(value)}: {key.rpartition('.')[2]} must be {term.says}")
+        if term is None and not same_type(value, known.get(key)):
+            raise UserError(f"{key}={shown(value)}: must be {kind(known[key])}, as in {key}={shown(known[key])}")
+    check_monitor(config)
+    check_pairing(config)
+
+
+def same_type(value: Any, default: Any) -> bool:
+    if value is None or default is None:
+        return True
+    if isinstance(default, float):
+        return is_number(value)
+    return type(value) is type(default)
+
+
+def kind(value: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
+    return names.get(type(value), "a group of keys")
+
+
+def shown(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def check_monitor(config: DictConfig) -> None:
+    """The monitored value must be one that the task logs, on a split that the run has."""
+    splits = ["train"] if config.trainer.limit_val_batches == 0 else ["val", "train"]
+    logged = [f"{split}/{metric}" for split in splits for metric in ("loss", *config.task.metrics)]
+    if config.monitor not in logged:
+        raise UserError(f"monitor={config.monitor}: this run logs no such value; there are {', '.join(logged)}")
+
+
+def check_pairing(config: DictConfig) -> None:
+    """The model must read the kind of input that the data set gives."""
+    data, model = config.data, config.model
+    if data.input in model.accepts:
+        return
+    fitting = []
+    for path in sorted((CONF / "model").glob("*.yaml")):
+        if data.input in OmegaConf.load(path).get("accepts", []):
+            fitting.append(path.stem)
+    raise UserError(
+        f"this model reads {' or '.join(model.accepts)}, and this data set gives {data.input}; "
+        f"models for {data.input}: {', '.join(fitting)}"
+    )
+
+
+def ignored(config: DictConfig, overrides: list[str]) -> list[str]:
+    """The overrides that mean nothing to a baseline, which has no training loop."""
+    return [] if trains(config.model) else [text for text in overrides if text.lstrip("+~").startswith(LOOP_ONLY)]

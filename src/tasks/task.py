@@ -1,0 +1,172 @@
+"""What every task shares: one step of training, and one place where metrics are collected."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Task(LightningModule):
+    """Trains and measures a network. A subclass says what outputs mean (``loss_of``, ``predict``).
+
+    Outputs are collected, and metrics computed once per epoch on the whole split in double precision: no metric depends
+    on the batch size, and a step logs nothing.
+
+    Args:
+        network: Maps inputs (batch, *shape) to outputs (batch, outputs).
+        spec: The data set's :class:`src.data.memory.Spec`.
+        loss: Mean loss of outputs and targets.
+        metrics: torchmetrics by name, fed with predictions and targets in original units.
+        optimizer: Makes an optimizer from parameters.
+        scheduler: Makes a learning-rate scheduler from an optimizer; stepped once per epoch.
+        l1: Times the sum of absolute weights, added to the loss that is minimised (not to the one that is logged).
+        gradient_clip: Largest norm of the gradient.
+        seed: Of dropout: each epoch draws from (seed, epoch) alone, so a resumed run goes on as if never stopped.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: Any,
+        loss: nn.Module,
+        metrics: dict[str, Metric],
+        optimizer: Callable[..., torch.optim.Optimizer],
+        scheduler: Callable[..., Any] | None = None,
+        l1: float = 0.0,
+        gradient_clip: float | None = None,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.automatic_optimization = False  # see training_step
+        self.network, self.spec, self.loss = network, spec, loss
+        # update, not forward: metrics see whole splits, and states in double precision
+        self.metric_names = list(metrics)
+        self.metrics = MetricCollection(dict(metrics), compute_groups=False).set_dtype(torch.float64)
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.l1, self.gradient_clip, self.seed = l1, gradient_clip, seed
+        self.collected: dict[str, list[Batch]] = defaultdict(list)
+        self.diverged = False
+        self.tested: tuple[Batch, dict[str, float]] | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the running hook here twice per hook, and a module's own __setattr__ makes that a tenth of an epoch
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    # what a subclass says
+
+    def loss_of(self, output: Tensor, target: Tensor) -> Tensor:
+        """Mean loss of outputs (batch, outputs) and targets as the data set gives them."""
+        raise NotImplementedError
+
+    def predict(self, output: Tensor, target: Tensor) -> Batch:
+        """Predictions and targets in original units, in double precision."""
+        raise NotImplementedError
+
+    def table(self, output: Tensor, rows: pd.Index) -> pd.DataFrame:
+        """Predictions of outputs (n, outputs) as a table with one row per sample."""
+        raise NotImplementedError
+
+    def actual(self, target: Tensor) -> np.ndarray:
+        """Targets (n,) in original units, to stand beside the predictions."""
+        raise NotImplementedError
+
+    # training
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.network.parameters())
+        return [optimizer], [self.make_scheduler(optimizer)] if self.make_scheduler else []
+
+    def on_train_epoch_start(self) -> None:
+        self.started = time.perf_counter()
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+
+    def training_step(self, batches: list[Batch], _: int) -> None:
+        """Takes one step of the optimizer for each batch of a block.
+
+        Lightning spends half a millisecond around every ``training_step``, about as long as a small network's step
+        takes. In blocks, and with the optimizer stepped by hand, an epoch costs little more than a bare loop's.
+        """
+        optimizer: Any = self.optimizers()
+        for x, y in batches:
+            optimizer.zero_grad()
+            output = self.network(x)
+            loss = self.loss_of(output, y)
+            if self.l1:
+                loss = loss + self.l1 * sum(weight.abs().sum() for weight in self.network.parameters())
+            self.manual_backward(loss)
+            if self.gradient_clip:
+                self.clip_gradients(optimizer, self.gradient_clip)
+            optimizer.step()
+            self.collected["train"].append((output.detach(), y))
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        x, y = batch
+        self.collected["val"].append((self.network(x), y))
+
+    def on_validation_epoch_end(self) -> None:
+        # Lightning validates inside the training epoch, after its last batch: both splits become one row of metrics.csv
+        self.log_epoch()
+
+    def on_train_epoch_end(self) -> None:
+        if self.collected["train"]:  # this epoch had no validation
+            self.log_epoch()
+        scheduler: Any = self.lr_schedulers()
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            scheduler.step(self.trainer.callback_metrics["val/loss"])
+        elif scheduler:
+            scheduler.step()
+
+    def log_epoch(self) -> None:
+        row = {}
+        for split in ("train", "val"):
+            if self.collected[split]:
+                row |= {f"{split}/{name}": value for name, value in self.measure(split).items()}
+        if not all(map(torch.isfinite, map(torch.tensor, row.values()))):
+            self.diverged = self.trainer.should_stop = True
+        optimizer: Any = self.optimizers()
+        row |= {"lr": optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - self.started}
+        self.log_dict(row | {"step": float(self.current_epoch)})  # the x axis of loggers that have one
+
+    # evaluation
+
+    def test_step(self, batch: Batch, _: int) -> None:
+        x, y = batch
+        self.collected["test"].append((self.network(x), y))
+
+    def on_test_epoch_end(self) -> None:
+        self.tested = self.outputs_of("test"), self.measure("test")
+        self.log_dict({f"test/{name}": value for name, value in self.tested[1].items()}, logger=False)
+
+    @torch.inference_mode()
+    def predictions(self, x: Tensor, rows: pd.Index, batch_size: int) -> pd.DataFrame:
+        """The table of predictions for inputs (n, *shape) of any source."""
+        self.eval()
+        return self.table(torch.cat([self.network(part) for part in x.split(batch_size)]), rows)
+
+    def outputs_of(self, split: str) -> Batch:
+        output, target = (torch.cat(parts).cpu() for parts in zip(*self.collected[split], strict=True))
+        return output, target
+
+    def measure(self, split: str) -> dict[str, float]:
+        """Loss and metrics of everything collected for a split, which is then forgotten."""
+        output, target = self.outputs_of(split)
+        self.collected[split].clear()
+        prediction, actual = self.predict(output, target)
+        self.metrics.reset()
+        self.metrics.update(prediction, actual)
+        values = self.metrics.compute()
+        return {"loss": float(self.loss_of(output, target))} | {name: float(values[name]) for name in self.metric_names}
