@@ -6,7 +6,7 @@ import json
 import logging
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 import torch
@@ -26,16 +26,18 @@ _prepared: dict[str, InMemory] = {}
 
 
 def quiet() -> None:
-    """Silences what Lightning says for its own sake: device banners, tips, and a warning about its own pytrees."""
+    """Silences what Lightning says for its own sake: banners, tips, its pytrees, and that a resumed run's folder exists."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*", category=FutureWarning)
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 
 def instantiate(part: DictConfig, **more: Any) -> Any:
     """Hydra's ``instantiate`` without the keys that only describe, and with plain lists and dictionaries."""
-    arguments = {key: value for key, value in OmegaConf.to_container(part, resolve=True).items() if key not in DESCRIPTIONS}
-    return hydra.utils.instantiate(arguments, _convert_="all", **more)
+    arguments = cast(dict[str, Any], OmegaConf.to_container(part, resolve=True))
+    chosen = {key: value for key, value in arguments.items() if key not in DESCRIPTIONS}
+    return hydra.utils.instantiate(chosen, _convert_="all", **more)
 
 
 def data_set(config: DictConfig) -> InMemory:
@@ -53,8 +55,14 @@ def build(config: DictConfig, data: InMemory) -> Task:
     """The task around its network or baseline, with fresh weights drawn from ``config.seed``."""
     torch.manual_seed(config.seed)
     model = instantiate(config.model)
-    network = model(spec=data.spec) if trains(config.model) else Estimator(model, data.spec)
-    return instantiate(config.task)(network=network, spec=data.spec, seed=config.seed)
+    try:
+        network = model(spec=data.spec) if trains(config.model) else Estimator(model, data.spec)
+        task = instantiate(config.task)(network=network, spec=data.spec, seed=config.seed)
+        if trains(config.model):
+            task.configure_optimizers()  # only to hear now what the optimizer's class says of its arguments
+    except (TypeError, ValueError) as error:
+        raise UserError(f"model or task: {error}") from error
+    return task
 
 
 def load_weights(task: Task, checkpoint: Path) -> None:

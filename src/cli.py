@@ -6,10 +6,10 @@ Nothing here imports torch, so that ``--help`` and every configuration error ans
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,9 +17,9 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from src.errors import UserError
 
@@ -31,15 +31,19 @@ OmegaConf.register_new_resolver("if", lambda condition, yes, no: yes if conditio
 def app(task: Callable[[DictConfig], Any], config_name: str) -> Callable[[], None]:
     """Returns the ``main`` of an entry point: ``task`` run by Hydra on ``conf/<config_name>.yaml``."""
 
-    def main() -> None:
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come out of Hydra as they are, to be told here
-        warnings.filterwarnings("ignore", message="(?s).*must be .*_target_.*", category=UserWarning)
+    @functools.wraps(task)
+    def told(config: DictConfig) -> Any:
         try:
-            hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
+            return task(config)
         except UserError as error:
             refuse(error)
-        except InstantiationException as error:
-            refuse(sentence(error))
+        except MissingMandatoryValue as error:
+            refuse(f"{error.full_key}: must be given, as in {error.full_key}=...")
+
+    def main() -> None:
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come out of Hydra as they are, to be told here
+        try:
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(told)()
         except (HydraException, OmegaConfBaseException) as error:
             refuse(explain(error, config_name, sys.argv[1:]))
 

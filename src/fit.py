@@ -12,7 +12,6 @@ import torch
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig
 
-from src import history
 from src.baselines import Estimator
 from src.build import instantiate
 from src.data.memory import BLOCK, InMemory
@@ -65,7 +64,7 @@ def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, ac
     data.block = BLOCK if trainer.limit_train_batches == 1.0 and trainer.world_size == 1 else 1
     checkpoint = folder / "checkpoints" / "last.ckpt" if config.resume else None
     if checkpoint:
-        rewind(folder, checkpoint, config.trainer.max_epochs)
+        rewind(folder, checkpoint)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -78,17 +77,11 @@ def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, ac
     return "stopped early" if stopping and stopping.stopped_epoch else "finished"
 
 
-def rewind(folder: Path, checkpoint: Path, max_epochs: int) -> None:
-    """Drops the rows of ``metrics.csv`` that are younger than the checkpoint.
-
-    Raises:
-        UserError: The run has all its epochs already.
-    """
-    done = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"] + 1
-    if done >= max_epochs:
-        raise UserError(f"resume={folder}: the run has had {done} epochs; ask for more with trainer.max_epochs={done + 50}")
-    epochs = pd.read_csv(folder / "metrics.csv", dtype=str)  # as text, so that no digit changes
-    epochs[epochs["epoch"].astype(int) < done].to_csv(folder / "metrics.csv", index=False)
+def rewind(folder: Path, checkpoint: Path) -> None:
+    """Drops the rows of ``metrics.csv`` that are younger than the checkpoint, or that a kill cut short."""
+    epochs = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"] + 1
+    lines = (folder / "metrics.csv").read_text().splitlines(keepends=True)
+    (folder / "metrics.csv").write_text("".join(lines[: epochs + 1]))
 
 
 def fit_baseline(task: Task, data: InMemory, folder: Path) -> str:

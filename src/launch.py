@@ -9,18 +9,19 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from src import results
 from src.cli import compose, jobs, reference, refuse
 from src.errors import UserError
 from src.schema import check, ignored, trains
 
 # A resumed run keeps its experiment; only how long and on what it goes on may change.
-RESUMABLE = ("resume", "trainer.", "callbacks.", "threads", "accelerator", "logger", "hydra.")
+RESUMABLE = ("resume=", "trainer.", "accelerator=", "threads=", "callbacks.progress=")
 
 
 class Launch(Callback):
     """Hydra's callback for ``src.train`` (``conf/hydra/default.yaml``)."""
 
-    def on_run_start(self, config: DictConfig, config_name: str, **_: Any) -> None:
+    def on_run_start(self, config: DictConfig, config_name: str = "train", **_: Any) -> None:
         try:
             experiment = checked(config_name, list(config.hydra.overrides.task), sweep=False)
             folder = Path(experiment.resume) if experiment.resume else claim(Path(config.hydra.run.dir))
@@ -28,7 +29,7 @@ class Launch(Callback):
             refuse(error)
         config.hydra.run.dir = str(folder)
 
-    def on_multirun_start(self, config: DictConfig, config_name: str, **_: Any) -> None:
+    def on_multirun_start(self, config: DictConfig, config_name: str = "train", **_: Any) -> None:
         try:
             notes: set[str] = set()
             for overrides in jobs(list(config.hydra.overrides.task)):
@@ -57,9 +58,21 @@ def checked(config_name: str, overrides: list[str], sweep: bool) -> DictConfig:
     check(config, reference(config_name, overrides))
     if not sweep and (idle := ignored(config, overrides)):
         raise UserError(f"{idle[0]}: means nothing to this model, a baseline without a training loop; leave it out")
-    if config.resume and (sweep or not trains(config.model)):
-        raise UserError(f"resume={config.resume}: only a single run of a network can be resumed")
+    if config.resume:
+        if sweep or not trains(config.model):
+            raise UserError(f"resume={config.resume}: only a single run of a network can be resumed")
+        check_unfinished(Path(config.resume), config.trainer.max_epochs)
     return config
+
+
+def check_unfinished(run: Path, max_epochs: int) -> None:
+    """Raises a UserError if a run to be resumed has nothing left to do."""
+    result = results.read(run)
+    if result["status"] in ("stopped early", "diverged"):
+        raise UserError(f"resume={run}: the run {result['status']}, so there is nothing to go on with; start a new one")
+    if result["last"] and result["last"]["epoch"] + 1 >= max_epochs:
+        done = result["last"]["epoch"] + 1
+        raise UserError(f"resume={run}: the run has had its {done} epochs; ask for more with trainer.max_epochs={2 * done}")
 
 
 def claim(folder: Path) -> Path:
@@ -91,7 +104,9 @@ def resumed(arguments: list[str]) -> list[str]:
         raise UserError(f"resume={folder}: no run with a checkpoint is there; give the folder that a run printed")
     for text in given:
         if not text.lstrip("+~").startswith(RESUMABLE):
-            raise UserError(f"{text}: a resumed run stays the experiment it was; only {', '.join(RESUMABLE)} may change")
+            raise UserError(
+                f"{text}: a resumed run stays the experiment it was; only {', '.join(RESUMABLE[1:])} may be given"
+            )
     new = {text.lstrip("+~").partition("=")[0] for text in given}
-    kept = [text for text in OmegaConf.load(stored) if text.lstrip("+~").partition("=")[0] not in {*new, "resume"}]
+    kept = [text for text in map(str, OmegaConf.load(stored)) if text.lstrip("+~").partition("=")[0] not in {*new, "resume"}]
     return kept + [text.replace(folder, os.path.abspath(folder)) for text in arguments]

@@ -21,9 +21,11 @@ class EpochWriter(ExperimentWriter):
             with path.open(newline="") as file:
                 self.metrics_keys = next(csv.reader(file), [])
 
-    def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics_dict: dict[str, Any], step: int | None = None) -> None:
         # Lightning logs in single precision: its shortest decimal form is exact, and 0.001 stays 0.001
-        self.metrics.append({key: float(str(np.float32(value))) for key, value in metrics_dict.items()} | {"epoch": step})
+        self.metrics.append(
+            {key: float(str(np.float32(value))) for key, value in metrics_dict.items()} | {"epoch": step or 0}
+        )
 
     def _record_new_keys(self) -> set[str]:
         new = [key for row in self.metrics for key in row if key not in self.metrics_keys]
@@ -44,5 +46,5 @@ class EpochCSVLogger(CSVLogger):
         return self._experiment
 
     @rank_zero_only
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         super().log_metrics({"epoch": 0} | metrics, step)  # the first column; the task counts its steps in epochs

@@ -36,7 +36,10 @@ def describe(task: Task, data: InMemory, folder: Path) -> int:
     """Writes ``model.txt`` - torchinfo's summary, or a baseline's coefficients - and returns the number of parameters."""
     if isinstance(task.network, Estimator):
         fitted = task.network.coefficients()
-        text, parameters = f"{task.network.estimator}\n\n{fitted.to_string() if len(fitted) else 'no coefficients'}", len(fitted)
+        text, parameters = (
+            f"{task.network.estimator}\n\n{fitted.to_string() if len(fitted) else 'no coefficients'}",
+            len(fitted),
+        )
     else:
         x = data.splits["train"].x[: data.batch_size]
         text = str(summary(task.network, input_data=x, verbose=0, col_names=("input_size", "output_size", "num_params")))
@@ -55,25 +58,33 @@ def draw(folder: Path, epochs: pd.DataFrame, table: pd.DataFrame, result: dict[s
     plots.save(pictures / "residuals.png", lambda ax: plots.residuals(table, ax))
 
 
-def show(result: dict[str, Any], folder: Path, job: int | None = None) -> None:
-    """Prints how a run ended; a job of a sweep gets one line."""
-    seconds = f"{result['seconds']['total']:.1f} s" if result["seconds"]["total"] else ""
-    ended = result["status"] + (f": {result['error']}" if result["error"] else "")
-    if job is not None:
-        best = f"{result['monitor']} {result['best'][result['monitor']]:.4f} at its best, " if result["best"] else ""
-        print(f"  job {job} {ended}; {best}{seconds}", flush=True)
-        return
+def show(result: dict[str, Any], folder: Path) -> None:
+    """Prints how a run ended: the test metrics, and where everything is."""
     if result["test"]:
         compare("test", result["test"], "documented", result["documented"] or {})
-    if result["best"]:
-        ended += f", best epoch {result['best']['epoch']} of 0-{result['last']['epoch']} by {result['monitor']}"
-    print(f"{ended}, {seconds}\nrun folder: {shown(folder)}")
+    best = ""
+    if result["best"] and result["last"]["epoch"] > 0:
+        best = f", best epoch {result['best']['epoch']} of 0-{result['last']['epoch']} by {result['monitor']}"
+    print(f"{result['status']}{best}, {result['seconds']['total']:.1f} s\nrun folder: {shown(folder)}")
+
+
+def show_job(result: dict[str, Any], job: str) -> None:
+    """Prints one line for a job of a sweep."""
+    ended = f"{result['status']}: {result['error']}" if result["error"] else result["status"]
+    best = f", best {result['monitor']} {result['best'][result['monitor']]:.4f}" if result["best"] else ""
+    seconds = f", {result['seconds']['total']:.1f} s" if result["seconds"]["total"] else ""
+    print(f"{job}: {ended}{best}{seconds}", flush=True)
 
 
 def compare(split: str, metrics: dict[str, float], other: str, values: dict[str, float]) -> None:
     """Prints metrics as a table, beside other figures of the same names where there are any."""
     table = Table(split, "ours", *([other] if values else []))
     for name, value in metrics.items():
-        beside = f"{values[name]:.4f}" if name in values else ""
-        table.add_row(name, f"{value:.4f}", *([beside] if values else []))
+        beside = figure(values[name]) if name in values else ""
+        table.add_row(name, figure(value), *([beside] if values else []))
     Console().print(table)
+
+
+def figure(value: float) -> str:
+    """A metric to four places, or in powers of ten where it is huge."""
+    return f"{value:.4f}" if abs(value) < 1e7 else f"{value:.4g}"

@@ -11,11 +11,12 @@ import sys
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from src.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "scikit-learn", "pandas", "numpy")
 

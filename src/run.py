@@ -24,7 +24,7 @@ from src.measure import measure
 from src.schema import trains
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818  no error
     """Ctrl-C during the fit; what is done is on disk."""
 
 
@@ -34,7 +34,7 @@ def run(config: DictConfig) -> float:
     Returns:
         The best value of ``config.monitor``; NaN for a failed job of a sweep, which goes on.
     """
-    hydra = HydraConfig.get()
+    hydra: Any = HydraConfig.get()
     folder, sweep = Path(hydra.runtime.output_dir), hydra.mode == RunMode.MULTIRUN
     choices = hydra.runtime.choices
     result = results.start(
@@ -48,7 +48,7 @@ def run(config: DictConfig) -> float:
         documented=dict(config.documented) if config.documented else None,
     )
     try:
-        experiment(config, folder, result)
+        experiment(config, folder, result, announced=not sweep)
     except Interrupted:
         results.write(folder, result)
         print(f"interrupted; go on with: python -m src.train resume={report.shown(folder)}")
@@ -66,13 +66,16 @@ def run(config: DictConfig) -> float:
         logging.getLogger(__name__).exception("the run failed")
         if not sweep:
             raise
-    report.show(result, folder, job=hydra.job.num if sweep else None)
+    if sweep:
+        report.show_job(result, f"job {hydra.job.num}: {' '.join(hydra.overrides.task)}")
+    else:
+        report.show(result, folder)
     if result["status"] == "diverged" and not sweep:
         raise SystemExit(1)
     return result["best"][config.monitor] if result["best"] else float("nan")
 
 
-def experiment(config: DictConfig, folder: Path, result: dict[str, Any]) -> None:
+def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announced: bool) -> None:
     """Fills ``result`` and the folder; only when all else is there does ``result.json`` say how the run ended."""
     clock = time.perf_counter()
     quiet()
@@ -88,7 +91,8 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any]) -> None
         result["parameters"] = report.describe(task, data, folder)
     if not config.resume:
         results.write(folder, result)
-    report.announce(result, data)
+    if announced:
+        report.announce(result, data)
 
     begun = time.perf_counter()
     result["seconds"]["setup"] = begun - clock

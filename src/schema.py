@@ -159,7 +159,7 @@ def check_pairing(config: DictConfig) -> None:
         return
     fitting = []
     for path in sorted((CONF / "model").glob("*.yaml")):
-        if data.input in OmegaConf.load(path).get("accepts", []):
+        if data.input in OmegaConf.select(OmegaConf.load(path), "accepts", default=[]):
             fitting.append(path.stem)
     raise UserError(
         f"this model reads {' or '.join(model.accepts)}, and this data set gives {data.input}; "

@@ -45,14 +45,15 @@ def report(folder: Path) -> int:
     """Writes ``summary.csv``, prints one line per group of seeds, and returns the number of failed jobs."""
     table = summary(folder)
     table.to_csv(folder / "summary.csv", index=False)
-    means = [name for name in table if name.endswith("_mean")]
+    means = [name for name in table if name.endswith("_mean") and not name.startswith("loss")][:2]
     shown = Table("job", "n", "best", *(name.removesuffix("_mean") for name in means), "seconds", title="test, mean ± sd")
-    group = table["overrides"].str.replace(r"(^| )seed=\S+", "", regex=True).str.strip()
-    for name, jobs in table.groupby(group, sort=False):
-        cells = [pm(jobs[metric].iloc[0], jobs[metric.replace("_mean", "_sd")].iloc[0]) for metric in means]
-        shown.add_row(
-            name or "defaults", str(len(jobs)), pm(jobs["best"].mean(), jobs["best"].std()), *cells, f"{jobs['seconds'].sum():.1f}"
-        )
+    varying = table["overrides"].str.split().map(lambda texts: [text for text in texts if not text.startswith("seed=")])
+    common = set.intersection(*map(set, varying)) if len(set(map(tuple, varying))) > 1 else set()
+    names = varying.map(lambda texts: " ".join(text for text in texts if text not in common))
+    for name, jobs in table.groupby(names, sort=False):
+        spread = [pm(jobs[metric].iloc[0], jobs[metric.replace("_mean", "_sd")].iloc[0]) for metric in means]
+        best = pm(jobs["best"].mean(), jobs["best"].std())
+        shown.add_row(name or "defaults", str(len(jobs)), best, *spread, f"{jobs['seconds'].sum():.1f}")
     Console().print(shown)
     bad = table[table["status"].isin(["failed", "diverged", "unreadable"])]
     for _, job in bad.iterrows():

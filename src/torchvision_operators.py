@@ -8,7 +8,6 @@ of two operators are all that the import misses. With matching builds they are t
 from __future__ import annotations
 
 import sys
-from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from typing import Any
 SCHEMA = "{}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
-class BeforeTorchvision(MetaPathFinder):
-    """Finds nothing; it only sees the first import of torchvision coming, whoever asks for it."""
+class BeforeTorchvision:
+    """An entry of ``sys.meta_path`` that finds nothing; it only sees the first import of torchvision coming."""
 
     library: Any = None  # operators live as long as the object that declared them
 

@@ -53,8 +53,8 @@ class Batches:
     """Iterates over batches sliced out of a split: no ``__getitem__`` per sample, no collating, no workers.
 
     Without a block size the rows come in order, batch by batch, for evaluation. With one they come for training, in
-    lists of up to ``block`` batches; with a seed they are also shuffled, from nothing but (seed, epoch). The trainer knows the
-    epoch, and of several devices which one this is: each takes its share of the rows.
+    lists of up to ``block`` batches; with a seed they are also shuffled, from nothing but (seed, epoch). The trainer
+    knows the epoch, and of several devices which one this is: each takes its share of the rows.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class InMemory(LightningDataModule):
         for name, (x, y, _) in sorted(self.splits.items()):
             for tensor in (x, y):
                 digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-                digest.update(tensor.contiguous().numpy())
+                digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()
 
     def train_dataloader(self) -> Batches:

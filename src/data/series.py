@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ class NYSE(InMemory):
         day_of_week: bool = False,
         scaling: str = "train",
         validation: float | str = 0.2,
-        **batches: int,
+        **batches: Any,
     ):
         super().__init__(**batches)
         self.features, self.target, self.lags, self.day_of_week = list(features), target, lags, day_of_week
@@ -59,7 +60,9 @@ class NYSE(InMemory):
         if self.validation == "test":
             ends["val"] = ends["test"]
         if ends["train"][1] - self.lags < 2:
-            raise UserError(f"data.lags={self.lags}: leaves no day to learn from among {past:,} training days; take fewer lags")
+            raise UserError(
+                f"data.lags={self.lags}: leaves no day to learn from among {past:,} training days; take fewer lags"
+            )
 
         columns = list(dict.fromkeys([*self.features, self.target]))
         values = numbers(frame, columns)
@@ -100,8 +103,7 @@ class NYSE(InMemory):
         if len(frame) <= self.lags:
             raise UserError(f"{len(frame)} rows are too few: the first {self.lags} are the lags of the next")
         x, _ = self.windows(frame, numbers(frame, self.columns))
-        names = frame["date"] if "date" in frame else frame.index
-        return x, pd.Index(names)[self.lags :]
+        return x, pd.Index(frame.get("date", frame.index))[self.lags :]
 
 
 def one_hot(days: pd.Series) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -35,7 +36,7 @@ class Table(InMemory):
         validation: float | str = 0.2,
         scaling: str = "train",
         split_seed: int = 0,
-        **batches: int,
+        **batches: Any,
     ):
         super().__init__(**batches)
         self.target, self.test, self.validation = target, test, validation

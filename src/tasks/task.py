@@ -94,7 +94,7 @@ class Task(LightningModule):
         self.started = time.perf_counter()
         torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
 
-    def training_step(self, batches: list[Batch], _: int) -> None:
+    def training_step(self, batches: list[Batch], batch_idx: int) -> None:
         """Takes one step of the optimizer for each batch of a block.
 
         Lightning spends half a millisecond around every ``training_step``, about as long as a small network's step
@@ -113,7 +113,7 @@ class Task(LightningModule):
             optimizer.step()
             self.collected["train"].append((output.detach(), y))
 
-    def validation_step(self, batch: Batch, _: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch
         self.collected["val"].append((self.network(x), y))
 
@@ -131,7 +131,7 @@ class Task(LightningModule):
             scheduler.step()
 
     def log_epoch(self) -> None:
-        row = {}
+        row: dict[str, float] = {}
         for split in ("train", "val"):
             if self.collected[split]:
                 row |= {f"{split}/{name}": value for name, value in self.measure(split).items()}
@@ -143,7 +143,7 @@ class Task(LightningModule):
 
     # evaluation
 
-    def test_step(self, batch: Batch, _: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch
         self.collected["test"].append((self.network(x), y))
 

@@ -1,0 +1,64 @@
+"""Runs the entry points in this process, as the command line would, with the logs in a temporary folder."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import src  # noqa: F401  first: it makes torchvision importable beside a torch of another build
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def logs_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """``call("data=nyse", …, entry="train")`` -> exit status, stdout, stderr."""
+
+    def run(*arguments: str, entry: str = "train") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [f"src/{entry}.py", *arguments])
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+        status = 0
+        try:
+            importlib.import_module(f"src.{entry}").main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def train(call: Callable[..., tuple[int, str, str]]) -> Callable[..., Path]:
+    """Trains into ``folder`` below the temporary folder and returns it."""
+
+    def run(folder: str, *arguments: str) -> Path:
+        status, out, err = call(f"hydra.run.dir={folder}", *arguments)
+        assert status == 0, err
+        assert err == ""
+        return Path(folder).resolve()
+
+    return run
+
+
+def result(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())
+
+
+def shell(*command: str, cwd: Path | None = None, root: Path = ROOT, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs a command with this Python and this checkout, in a process of its own."""
+    environment = os.environ | {"PYTHONPATH": str(root), "PYTHONWARNINGS": "default"}
+    return subprocess.run(
+        [sys.executable, *command], cwd=cwd or Path.cwd(), env=environment, capture_output=True, text=True, **options
+    )

@@ -1,0 +1,73 @@
+"""Networks: sizes as documented, shapes, and what each option does."""
+
+import pytest
+import torch
+from torch import nn
+
+from src.build import build, data_set
+from src.cli import compose
+from src.data.memory import Spec
+from src.networks.feedforward import MLP
+from src.networks.recurrent import Recurrent
+
+SERIES = Spec(shape=(5, 3), outputs=1, columns=(), target="y")
+
+
+@pytest.mark.parametrize(
+    ("choices", "parameters"),
+    [
+        ("data=nyse model=rnn", 217),
+        ("data=hitters model=mlp", 1051),
+        ("data=nyse model=mlp", 705),
+        ("data=nyse model=linear", 16),
+    ],
+)
+def test_parameter_counts_of_the_documented_networks(choices: str, parameters: int) -> None:
+    config = compose("train", choices.split())
+    network = build(config, data_set(config)).network
+    assert sum(weight.numel() for weight in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_recurrent_networks_of_every_kind(cell: str, bidirectional: bool, num_layers: int) -> None:
+    network = Recurrent(SERIES, cell, 4, num_layers, bidirectional, dropout=0.2)
+    assert network(torch.randn(7, 5, 3)).shape == (7, 1)
+    gates = {"rnn": 1, "gru": 3, "lstm": 4}[cell]
+    directions = 1 + bidirectional
+    layers = [3] + [4 * directions] * (num_layers - 1)
+    expected = sum(directions * gates * 4 * (size + 4 + 2) for size in layers) + 4 * directions + 1
+    assert sum(weight.numel() for weight in network.parameters()) == expected
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_recurrent_network_reads_every_step(bidirectional: bool) -> None:
+    network = Recurrent(SERIES, "gru", 4, 2, bidirectional, dropout=0.0)
+    x = torch.randn(1, 5, 3, requires_grad=True)
+    network(x).sum().backward()
+    assert (x.grad[0].abs().sum(1) > 0).all()
+
+
+def test_the_backward_direction_has_read_the_whole_series() -> None:
+    network = Recurrent(SERIES, "rnn", 4, 1, True, dropout=0.0).eval()
+    x = torch.randn(1, 5, 3)
+    states, _ = network.recurrent(x)
+    joined = torch.cat([states[:, -1, :4], states[:, 0, 4:]], dim=1)
+    torch.testing.assert_close(network(x), network.output(joined))
+
+
+def test_dropout_acts_in_training_only() -> None:
+    network = Recurrent(SERIES, "rnn", 32, dropout=0.5)
+    x = torch.randn(3, 5, 3)
+    assert not torch.equal(network(x), network(x))
+    network.eval()
+    assert torch.equal(network(x), network(x))
+
+
+def test_an_mlp_has_the_widths_and_dropouts_it_was_given() -> None:
+    network = MLP(SERIES, [8, 4], [0.3, 0.1])
+    assert network(torch.randn(2, 5, 3)).shape == (2, 1)
+    sizes = [layer.out_features for layer in network.layers if isinstance(layer, nn.Linear)]
+    shares = [layer.p for layer in network.layers if isinstance(layer, nn.Dropout)]
+    assert (sizes, shares) == ([8, 4, 1], [0.3, 0.1])

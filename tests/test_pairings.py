@@ -1,0 +1,48 @@
+"""Every data set meets every model: one step, or one sentence."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, result
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("model", names("model"))
+@pytest.mark.parametrize("data", names("data"))
+def test_a_pairing_runs_or_is_refused(call, tmp_path: Path, data: str, model: str) -> None:
+    limits = ["debug=one_batch"] if "_partial_: true" in (ROOT / "conf" / "model" / f"{model}.yaml").read_text() else []
+    few = ["model.alphas=3"] if model == "lasso" else []
+    status, _, err = call(f"data={data}", f"model={model}", *limits, *few, "hydra.run.dir=run")
+    if status == 0:
+        assert err == ""
+        assert result(tmp_path / "run")["status"] == "finished"
+        assert result(tmp_path / "run")["test"]["loss"] > 0
+    else:
+        accepts = yaml.safe_load((ROOT / "conf" / "model" / f"{model}.yaml").read_text())["accepts"]
+        assert status == 2
+        assert err == err.splitlines()[0] + "\n"
+        assert f"reads {' or '.join(accepts)}" in err
+        assert "models for" in err
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", names("debug"))
+def test_debug_configurations_run(train, option: str) -> None:
+    folder = train("run", f"debug={option}", *(["trainer.max_epochs=2"] if option == "overfit" else []))
+    assert result(folder)["status"] == "finished"
+
+
+def test_a_network_can_learn_one_batch_by_heart(train) -> None:
+    folder = train("run", "debug=overfit", "model=mlp", "data=hitters", "model.dropout=0", "trainer.max_epochs=300")
+    assert result(folder)["last"]["train/r2"] > 0.95
+
+
+@pytest.mark.parametrize("recipe", names("recipe"))
+def test_every_recipe_belongs_to_a_pairing_and_has_a_documented_figure(recipe: str) -> None:
+    data, _, model = recipe.partition("_")
+    assert (data, model) in {(data, model) for data in names("data") for model in names("model")}
+    assert yaml.safe_load((ROOT / "conf" / "recipe" / f"{recipe}.yaml").read_text())["documented"]

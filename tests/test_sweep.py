@@ -1,0 +1,66 @@
+"""Sweeps: one process, one summary, and a job that fails takes nobody with it."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import result
+
+from src import history
+
+
+def sweep_folder(out: str) -> Path:
+    return Path(re.search(r"summary: (\S+)/summary.csv", out)[1])
+
+
+def test_a_sweep_ends_with_a_table_and_a_summary(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    import src.data.series
+
+    loads = []
+    load = src.data.series.NYSE.load
+    monkeypatch.setattr("src.build._prepared", {})
+    monkeypatch.setattr("src.data.series.NYSE.load", lambda data: loads.append(1) or load(data))
+    status, out, err = call("-m", "data=nyse", "model=linear,ols", "seed=0,1", "trainer.max_epochs=2")
+    assert (status, err) == (0, "")
+    assert len(loads) == 1, "the data must be prepared once"
+    assert "trainer.max_epochs=2: ignored by the baselines" in out
+    folder = sweep_folder(out)
+    table = pd.read_csv(folder / "summary.csv")
+    assert table["job"].tolist() == [0, 1, 2, 3]
+    assert table["model"].tolist() == ["linear", "linear", "ols", "ols"]
+    assert table["status"].eq("finished").all()
+    linear = table[table["model"] == "linear"]
+    assert linear["r2_mean"].to_numpy() == pytest.approx(linear["r2"].mean())
+    assert linear["r2_sd"].to_numpy() == pytest.approx(linear["r2"].std())
+    assert linear["r2"].nunique() == 2
+    for run, best in zip(table["run"], table["best"], strict=True):
+        told = result(Path(run))
+        assert best == told["best"]["val/loss"] == history.load(run)["val/loss"].min()
+    assert re.search(r"model=linear +│ 2 │ \d\.\d{4} ± \d\.\d{4} │", out)
+
+
+def test_a_job_alone_equals_the_job_in_a_sweep(call, train) -> None:
+    _, out, _ = call("-m", "model=rnn,lstm", "seed=0,1", "trainer.max_epochs=2")
+    inside = sweep_folder(out) / "3_nyse_lstm"
+    alone = train("alone", "model=lstm", "seed=1", "trainer.max_epochs=2")
+    epochs = [history.load(folder).drop(columns="seconds") for folder in (inside, alone)]
+    pd.testing.assert_frame_equal(*epochs)
+    assert result(inside)["test"] == result(alone)["test"]
+
+
+def test_a_failed_job_is_reported_and_the_others_run(call) -> None:
+    status, out, _ = call("-m", "data.lags=5,6000", "model=ols,train_mean")
+    assert status == 1
+    table = pd.read_csv(sweep_folder(out) / "summary.csv")
+    assert table["status"].tolist() == ["finished", "finished", "failed", "failed"]
+    assert table["error"].iloc[2].startswith("data.lags=6000")
+    assert "job 2 failed: data.lags=6000" in out
+
+
+def test_the_objective_is_the_best_validation_value(train) -> None:
+    from hydra.core.hydra_config import HydraConfig  # noqa: F401  the objective is what src.train.train returns
+
+    folder = train("run", "data=hitters", "model=mlp", "model.dropout=0", "task.optimizer.lr=0.02", "trainer.max_epochs=30")
+    told, epochs = result(folder), history.load(folder)
+    assert told["best"]["val/loss"] == epochs["val/loss"].min() < epochs["val/loss"].iloc[-1]
