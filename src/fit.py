@@ -44,7 +44,8 @@ def higher_is_better(task: Task, monitor: str) -> bool:
 def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str) -> Trainer:
     """Lightning's Trainer with the configured callbacks and loggers, told what to monitor and where to write."""
     watch = {"monitor": config.monitor, "mode": "max" if higher_is_better(task, config.monitor) else "min"}
-    more = {"early_stopping": watch, "checkpoint": watch | {"dirpath": str(folder / "checkpoints")}}
+    place = {"dirpath": str(folder / "checkpoints")}
+    more = {"early_stopping": watch, "best": watch | place, "last": place}
     chosen = {name: part for name, part in (config.callbacks or {}).items() if part}
     return instantiate(
         config.trainer,

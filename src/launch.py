@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from src import results
-from src.cli import compose, jobs, reference, refuse
+from src.cli import compose, explain, jobs, reference, refuse
 from src.errors import UserError
 from src.schema import check, ignored, trains
 
@@ -54,8 +56,11 @@ class Launch(Callback):
 
 def checked(config_name: str, overrides: list[str], sweep: bool) -> DictConfig:
     """Composes one job and raises a UserError if it cannot work."""
-    config = compose(config_name, overrides)
-    check(config, reference(config_name, overrides))
+    try:
+        config = compose(config_name, overrides)
+        check(config, reference(config_name, overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, config_name, overrides)) from error
     if not sweep and (idle := ignored(config, overrides)):
         raise UserError(f"{idle[0]}: means nothing to this model, a baseline without a training loop; leave it out")
     if config.resume:

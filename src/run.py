@@ -55,8 +55,9 @@ def run(config: DictConfig) -> float:
         raise SystemExit(130) from None
     except Exception as error:
         wrong = error
-        if isinstance(error, InstantiationException):  # Hydra's wrapping of what a class said of its arguments
-            wrong = error.__cause__ if isinstance(error.__cause__, UserError) else UserError(sentence(error))
+        if isinstance(error, InstantiationException) and error.__cause__:  # what a class said of its arguments
+            cause = error.__cause__
+            wrong = cause if isinstance(cause, UserError) else UserError(sentence(cause))
         if isinstance(wrong, UserError) and not sweep:
             if not config.resume:
                 shutil.rmtree(folder)  # made for this run, in which nothing has happened

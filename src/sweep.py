@@ -63,4 +63,4 @@ def report(folder: Path) -> int:
 
 
 def pm(mean: float, sd: float) -> str:
-    return "" if pd.isna(mean) else f"{mean:.4f}" + ("" if pd.isna(sd) else f" ± {sd:.4f}")
+    return "" if pd.isna(mean) else f"{mean:.4f}" + ("" if pd.isna(sd) else f"±{sd:.4f}")

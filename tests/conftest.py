@@ -44,7 +44,7 @@ def train(call: Callable[..., tuple[int, str, str]]) -> Callable[..., Path]:
     """Trains into ``folder`` below the temporary folder and returns it."""
 
     def run(folder: str, *arguments: str) -> Path:
-        status, out, err = call(f"hydra.run.dir={folder}", *arguments)
+        status, _, err = call(f"hydra.run.dir={folder}", *arguments)
         assert status == 0, err
         assert err == ""
         return Path(folder).resolve()

@@ -125,8 +125,8 @@ class InMemory(LightningDataModule):
             return
         self.splits = self.load()
         for name, (x, y, rows) in self.splits.items():
-            if not len(y):
-                raise UserError(f"data: the {name} split has no rows; there are {self.sizes()}")
+            if len(y) < 2:
+                raise UserError(f"data: the {name} split has fewer than two rows; there are {self.sizes()}")
             bad = ~(x.flatten(1).isfinite().all(1) & y.isfinite())
             if bad.any():
                 raise UserError(f"data: {int(bad.sum())} rows of {name} hold NaN or infinity, first {rows[bad.numpy()][0]}")
