@@ -1,4 +1,7 @@
-"""``python -m src.evaluate run=DIR split=test``: rebuilds a run from its folder and measures it again."""
+"""Rebuilds a run from its folder and measures it again: the test figures come out as they were logged.
+
+python -m src.evaluate run=logs/nyse_rnn/<time> split=val
+"""
 
 from __future__ import annotations
 

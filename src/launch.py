@@ -25,7 +25,8 @@ class Launch(Callback):
 
     def on_run_start(self, config: DictConfig, config_name: str = "train", **_: Any) -> None:
         try:
-            experiment = checked(config_name, list(config.hydra.overrides.task), sweep=False)
+            own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+            experiment = checked(own, config_name, list(config.hydra.overrides.task), sweep=False)
             folder = Path(experiment.resume) if experiment.resume else claim(Path(config.hydra.run.dir))
         except UserError as error:
             refuse(error)
@@ -35,7 +36,7 @@ class Launch(Callback):
         try:
             notes: set[str] = set()
             for overrides in jobs(list(config.hydra.overrides.task)):
-                experiment = checked(config_name, overrides, sweep=True)
+                experiment = checked(composed(config_name, overrides), config_name, overrides, sweep=True)
                 notes |= set(ignored(experiment, overrides))
             folder = claim(Path(config.hydra.sweep.dir))
         except UserError as error:
@@ -54,12 +55,19 @@ class Launch(Callback):
             raise SystemExit(1)
 
 
-def checked(config_name: str, overrides: list[str], sweep: bool) -> DictConfig:
-    """Composes one job and raises a UserError if it cannot work."""
+def composed(config_name: str, overrides: list[str]) -> DictConfig:
+    """Composes one job of a sweep; what Hydra says against it becomes a UserError."""
     try:
-        config = compose(config_name, overrides)
-        check(config, reference(config_name, overrides))
+        return compose(config_name, overrides)
     except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, config_name, overrides)) from error
+
+
+def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: bool) -> DictConfig:
+    """Returns a job's configuration, or raises a UserError if it cannot work."""
+    try:
+        check(config, reference(config_name, overrides))
+    except OmegaConfBaseException as error:
         raise UserError(explain(error, config_name, overrides)) from error
     if not sweep and (idle := ignored(config, overrides)):
         raise UserError(f"{idle[0]}: means nothing to this model, a baseline without a training loop; leave it out")

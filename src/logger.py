@@ -6,10 +6,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 
 class EpochWriter(ExperimentWriter):
@@ -22,10 +20,7 @@ class EpochWriter(ExperimentWriter):
                 self.metrics_keys = next(csv.reader(file), [])
 
     def log_metrics(self, metrics_dict: dict[str, Any], step: int | None = None) -> None:
-        # Lightning logs in single precision: its shortest decimal form is exact, and 0.001 stays 0.001
-        self.metrics.append(
-            {key: float(str(np.float32(value))) for key, value in metrics_dict.items()} | {"epoch": step or 0}
-        )
+        self.metrics.append({"epoch": step or 0} | metrics_dict)
 
     def _record_new_keys(self) -> set[str]:
         new = [key for row in self.metrics for key in row if key not in self.metrics_keys]
@@ -44,7 +39,3 @@ class EpochCSVLogger(CSVLogger):
         if self._experiment is None:
             self._experiment = EpochWriter(log_dir=self.save_dir)
         return self._experiment
-
-    @rank_zero_only
-    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
-        super().log_metrics({"epoch": 0} | metrics, step)  # the first column; the task counts its steps in epochs

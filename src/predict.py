@@ -1,4 +1,7 @@
-"""``python -m src.predict run=DIR input=FILE.csv output=OUT.csv``: predicts new rows with a run's tested weights."""
+"""Predicts new rows with the tested weights of a run.
+
+python -m src.predict run=logs/nyse_rnn/<time> input=new.csv output=predictions.csv
+"""
 
 from __future__ import annotations
 

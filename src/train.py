@@ -1,4 +1,10 @@
-"""``python -m src.train data=nyse model=rnn``: runs one experiment, or with ``-m`` a sweep, and records it."""
+"""Runs one experiment, or a sweep of them, and records it.
+
+python -m src.train data=nyse model=rnn                   one experiment
+python -m src.train -m model=rnn,lstm,gru seed=0,1,2      a sweep: every combination
+python -m src.train resume=logs/nyse_rnn/<time>           go on with a run
+python -m src.train model=lstm --cfg job                  show the configuration, run nothing
+"""
 
 from __future__ import annotations
 
