@@ -169,7 +169,7 @@ def fit() -> None:
     times["Lightning as usually written"] *= EPOCHS / few
     each = times.pop("bare loop")
     print(
-        f"\nwhole fit of data=nyse model=rnn, {EPOCHS} epochs, × the bare loop's {each / EPOCHS:.3f} s an epoch (≤ 1.5 promised)"
+        f"\nwhole fit of data=nyse model=rnn, {EPOCHS} epochs, × a bare loop's {each / EPOCHS:.3f} s an epoch (at most 1.5)"
     )
     for name, value in times.items():
         print(f"  {name:<40} {value / each:.2f} ×")

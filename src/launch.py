@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Launch(Callback):
     def on_multirun_start(self, config: DictConfig, config_name: str = "train", **_: Any) -> None:
         try:
             notes: set[str] = set()
-            for overrides in jobs(list(config.hydra.overrides.task)):
+            for overrides in differing(jobs(list(config.hydra.overrides.task))):
                 experiment = checked(composed(config_name, overrides), config_name, overrides, sweep=True)
                 notes |= set(ignored(experiment, overrides))
             folder = claim(Path(config.hydra.sweep.dir))
@@ -53,6 +54,15 @@ class Launch(Callback):
 
         if report(Path(config.hydra.sweep.dir)):
             raise SystemExit(1)
+
+
+def differing(sweep: list[list[str]]) -> list[list[str]]:
+    """The jobs of a sweep less those that differ from an earlier one by a good seed alone, which needs no check."""
+    kept: dict[tuple[str, ...], list[str]] = {}
+    for overrides in sweep:
+        good = re.compile(r"seed=\d{1,9}")
+        kept.setdefault(tuple(text for text in overrides if not good.fullmatch(text)), overrides)
+    return list(kept.values())
 
 
 def composed(config_name: str, overrides: list[str]) -> DictConfig:

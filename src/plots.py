@@ -72,8 +72,9 @@ def spread(runs: pd.DataFrame, ax: Axes, metric: str = "test.r2", by: str = "mod
 
 def save(path: Path, draw: Callable[[Axes], object]) -> None:
     """Draws one picture into a PNG file, without a display and without pyplot's global state."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4))
     FigureCanvasAgg(figure)
+    figure.subplots_adjust(left=0.14, right=0.96, bottom=0.13, top=0.95)  # a layout engine would draw everything twice
     draw(figure.add_subplot())
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -32,13 +33,19 @@ def start(**known: Any) -> dict[str, Any]:
         "seconds": {"setup": None, "fit": None, "test": None, "total": None},
         **dict.fromkeys(("parameters", "device", "threads", "fingerprint")),
         "git": commit(),
-        "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
+        "versions": versions(),
         "command": " ".join(["python -m src.train", *sys.argv[1:]]),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         **known,
     }
 
 
+@functools.cache
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
+
+
+@functools.cache
 def commit() -> str | None:
     """The checkout's commit, with ``+`` where files differ from it; None outside a git checkout."""
     try:
