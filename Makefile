@@ -26,7 +26,10 @@ lint: setup ## ruff and mypy
 bench: setup ## speed, as ratios to a bare PyTorch loop in the same run
 	@$(RUN) -m benchmarks.speed
 
-notebooks: setup ## run the notebooks, in place
-	@$(RUN) -m benchmarks.notebooks
+logs/sweeps/nyse/summary.csv: | setup
+	@$(RUN) -m src.train -m data=nyse model=rnn,linear,mlp,ols seed=0,1,2,3,4 hydra.sweep.dir=logs/sweeps/nyse
+
+notebooks: setup logs/sweeps/nyse/summary.csv ## run the notebooks in place, and the sweeps they read
+	@.venv/bin/jupyter-execute --inplace notebooks/*.ipynb
 
 .PHONY: help setup train test lint bench notebooks

@@ -94,6 +94,8 @@ def load_run(folder: Path) -> tuple[DictConfig, InMemory, Task]:
         raise UserError(f"{path}: there is no such file; without it a run cannot be rebuilt")
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
+    if config.threads:
+        torch.set_num_threads(config.threads)  # the order of a sum, and so its last bit, depends on it
     data = data_set(config)
     if result["fingerprint"] not in (None, data.fingerprint()):
         raise UserError(f"run={folder}: its data have changed since, so its figures cannot be reproduced")

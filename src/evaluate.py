@@ -26,7 +26,8 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     quiet()
     folder = Path(str(config.run))
     run, data, task = load_run(folder)
-    _, metrics = measure(task, data.batches(config.split), limit=run.trainer.limit_test_batches)
+    limit = run.trainer.limit_test_batches if config.split == "test" else 1.0
+    _, metrics = measure(task, data.batches(config.split), limit=limit)
     logged = (results.read(folder)["test"] or {}) if config.split == "test" else {}
     report.compare(config.split, metrics, "logged", logged)
     return metrics

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from src import results
-from src.cli import compose, explain, jobs, reference, refuse
+from src.cli import compose, explain, jobs, reference, refuse, sentence
 from src.errors import UserError
 from src.schema import check, ignored, trains
 
@@ -40,8 +40,8 @@ class Launch(Callback):
                 experiment = checked(composed(config_name, overrides), config_name, overrides, sweep=True)
                 notes |= set(ignored(experiment, overrides))
             folder = claim(Path(config.hydra.sweep.dir))
-        except UserError as error:
-            refuse(error)
+        except (UserError, HydraException) as error:
+            refuse(sentence(error))
         for note in sorted(notes):
             print(f"{note}: ignored by the baselines of this sweep, which have no training loop")
         config.hydra.sweep.dir = str(folder)

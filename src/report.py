@@ -86,5 +86,5 @@ def compare(split: str, metrics: dict[str, float], other: str, values: dict[str,
 
 
 def figure(value: float) -> str:
-    """A metric to four places, or in powers of ten where it is huge."""
-    return f"{value:.4f}" if abs(value) < 1e7 else f"{value:.4g}"
+    """A metric with as many places as its size deserves."""
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 1e6 else f"{value:.4g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from src import history
+from src.report import figure
 
 # Columns of summary.csv that say which job it was; the test metrics and their spread follow.
 JOB = ["job", "data", "model", "protocol", "seed", "status", "error", "overrides", "parameters"]
@@ -45,22 +47,27 @@ def report(folder: Path) -> int:
     """Writes ``summary.csv``, prints one line per group of seeds, and returns the number of failed jobs."""
     table = summary(folder)
     table.to_csv(folder / "summary.csv", index=False)
+    given = pd.DataFrame(
+        [dict(text.lstrip("+~").partition("=")[::2] for text in texts.split()) for texts in table["overrides"]]
+    )
+    keys = [key for key in given if key != "seed" and given[key].nunique(dropna=False) > 1]
     means = [name for name in table if name.endswith("_mean") and not name.startswith("loss")][:2]
-    shown = Table("job", "n", "best", *(name.removesuffix("_mean") for name in means), "seconds", title="test, mean ± sd")
-    varying = table["overrides"].str.split().map(lambda texts: [text for text in texts if not text.startswith("seed=")])
-    common = set.intersection(*map(set, varying)) if len(set(map(tuple, varying))) > 1 else set()
-    names = varying.map(lambda texts: " ".join(text for text in texts if text not in common))
-    for name, jobs in table.groupby(names, sort=False):
+    heads = [name.removesuffix("_mean") for name in means]
+    names = [key.rpartition(".")[2] for key in keys]
+    shown = Table(*names, "jobs", "best", *heads, "seconds", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    groups = table.groupby([given[key].fillna("") for key in keys], sort=False) if keys else [((), table)]
+    for values, jobs in groups:
         spread = [pm(jobs[metric].iloc[0], jobs[metric.replace("_mean", "_sd")].iloc[0]) for metric in means]
-        best = pm(jobs["best"].mean(), jobs["best"].std())
-        shown.add_row(name or "defaults", str(len(jobs)), best, *spread, f"{jobs['seconds'].sum():.1f}")
+        shown.add_row(*values, str(len(jobs)), pm(jobs["best"].mean()), *spread, f"{jobs['seconds'].sum():.1f}")
+    print(f"\nmean best {table['monitor'].iloc[0]}, and test metrics as mean ± sd, over the jobs of a line:\n")
     Console().print(shown)
     bad = table[table["status"].isin(["failed", "diverged", "unreadable"])]
     for _, job in bad.iterrows():
         print(f"job {job['job']} {job['status']}: {job['error']} ({job['overrides']})")
-    print(f"summary: {folder / 'summary.csv'}")
+    print(f"\nsummary: {folder / 'summary.csv'}")
     return len(bad)
 
 
-def pm(mean: float, sd: float) -> str:
-    return "" if pd.isna(mean) else f"{mean:.4f}" + ("" if pd.isna(sd) else f"±{sd:.4f}")
+def pm(mean: float, sd: float = math.nan) -> str:
+    """A mean, and its standard deviation where there is one."""
+    return "" if pd.isna(mean) else figure(mean) + ("" if pd.isna(sd) else f"±{figure(sd)}")

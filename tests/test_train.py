@@ -267,6 +267,17 @@ def test_early_stopping_and_the_best_checkpoint_on_a_known_curve(tmp_path: Path)
     assert weights == pytest.approx({"best": 3.0, "last": 5.0})
 
 
+def test_columns_are_stable_when_not_every_epoch_validates(train, call) -> None:
+    folder = train("run", "data=hitters", "model=mlp", "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2")
+    header = (folder / "metrics.csv").read_text().splitlines()[0]
+    assert header.split(",") == [*EPOCHS, "seconds"]
+    assert history.load(folder)["val/loss"].notna().tolist() == [False, True, False]
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
+    assert call("resume=run", "trainer.max_epochs=4")[0] == 0
+    assert history.load(folder)["val/loss"].notna().tolist() == [False, True, False, True]
+    assert result(folder)["best"]["epoch"] in (1, 3)
+
+
 def test_a_metric_that_should_grow_is_monitored_upwards(train) -> None:
     folder = train("run", "data=hitters", "model=mlp", "trainer.max_epochs=8", "monitor=val/r2")
     epochs = history.load(folder)

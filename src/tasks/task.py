@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pandas as pd
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import Metric
 
 Batch = tuple[Tensor, Tensor]
 
@@ -50,9 +51,8 @@ class Task(LightningModule):
         super().__init__()
         self.automatic_optimization = False  # see training_step
         self.network, self.spec, self.loss = network, spec, loss
-        # update, not forward: metrics see whole splits, and states in double precision
-        self.metric_names = list(metrics)
-        self.metrics = MetricCollection(dict(metrics), compute_groups=False).set_dtype(torch.float64)
+        # in a plain dictionary they stay on the CPU, where there is double precision, whatever device the network is on
+        self.metrics = {name: metric.set_dtype(torch.float64) for name, metric in metrics.items()}
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.l1, self.gradient_clip, self.seed = l1, gradient_clip, seed
         self.collected: dict[str, list[Batch]] = defaultdict(list)
@@ -128,7 +128,8 @@ class Task(LightningModule):
             self.log_epoch()
         scheduler: Any = self.lr_schedulers()
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            scheduler.step(self.trainer.callback_metrics["val/loss"])
+            logged = self.trainer.callback_metrics
+            scheduler.step(logged.get("val/loss", logged["train/loss"]))
         elif scheduler:
             scheduler.step()
 
@@ -137,14 +138,17 @@ class Task(LightningModule):
         for split in ("train", "val"):
             if self.collected[split]:
                 row |= {f"{split}/{name}": value for name, value in self.measure(split).items()}
-        if not all(map(torch.isfinite, map(torch.tensor, row.values()))):
+        if not all(map(math.isfinite, row.values())):
             self.diverged = self.trainer.should_stop = True
         optimizer: Any = self.optimizers()
         row |= {"lr": optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - self.started}
         # what log_dict would do, without its half a millisecond per name for reductions that there are none of
-        self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in row.items()})
+        self.trainer.callback_metrics.update({name: torch.tensor(value, dtype=torch.float64) for name, value in row.items()})
+        # an epoch without validation has the same columns
+        splits = ("train", "val") if self.trainer.enable_validation else ("train",)
+        names = [f"{split}/{name}" for split in splits for name in ("loss", *self.metrics)]
         for logger in self.loggers:
-            logger.log_metrics(row, step=self.current_epoch)
+            logger.log_metrics(dict.fromkeys(names, math.nan) | row, step=self.current_epoch)
 
     # evaluation
 
@@ -171,7 +175,9 @@ class Task(LightningModule):
         output, target = self.outputs_of(split)
         self.collected[split].clear()
         prediction, actual = self.predict(output, target)
-        self.metrics.reset()
-        self.metrics.update(prediction, actual)
-        values = self.metrics.compute()
-        return {"loss": float(self.loss_of(output, target))} | {name: float(values[name]) for name in self.metric_names}
+        values = {"loss": float(self.loss_of(output, target))}
+        for name, metric in self.metrics.items():
+            metric.reset()
+            metric.update(prediction, actual)
+            values[name] = float(metric.compute())
+        return values
