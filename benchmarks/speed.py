@@ -59,7 +59,7 @@ def command_line() -> None:
     }
     times = medians({name: lambda a=arguments: shell(*a) for name, arguments in calls.items()}, repetitions=7)
     torch_seconds = times.pop("python -c 'import torch'")
-    print(f"\nanswers of the command line, × the {torch_seconds:.2f} s of importing torch (at most 0.4 promised)")
+    print(f"\nanswers of the command line, × the {torch_seconds:.2f} s of importing torch (at most 0.4)")
     for name, value in times.items():
         print(f"  {name:<40} {value / torch_seconds:.2f} ×")
 
@@ -182,7 +182,7 @@ def sweep() -> None:
         jobs = ["data=nyse", "model=rnn,lstm,gru,linear,ols", "seed=0,1,2", f"hydra.sweep.dir={folder}/sweep"]
         whole = seconds(lambda: shell("-m", "src.train", "-m", *jobs))
         fits = sum(pd.read_json(path, typ="series")["seconds"]["fit"] for path in Path(folder).glob("sweep/*/result.json"))
-    print(f"\na sweep of 15 jobs, × the {fits:.0f} s of its fits and one start-up of {start:.1f} s (1.1 promised)")
+    print(f"\na sweep of 15 jobs, × the {fits:.0f} s of its fits and one start-up of {start:.1f} s (at most 1.1)")
     print(f"  {'model=rnn,lstm,gru,linear,ols seed=0,1,2':<40} {whole / (fits + start):.2f} ×")
 
 

@@ -28,8 +28,10 @@ def test_evaluate_repeats_the_logged_figures_exactly(train, call, arguments: str
     assert measured(moved) == told["test"]
     values = measured(moved, "val")
     assert values["loss"] == pytest.approx(told["best"]["val/loss"], rel=1e-6)
+    before = sorted(Path.cwd().rglob("*"))
     status, out, err = call("run=elsewhere", entry="evaluate")
     assert (status, err) == (0, "")
+    assert sorted(Path.cwd().rglob("*")) == before, "evaluating leaves no file behind"
     assert re.search(rf"r2 +│ {told['test']['r2']:.4f} +│ {told['test']['r2']:.4f}", out)
 
 
