@@ -29,9 +29,9 @@ def test_a_command_of_the_readme_runs(call, train, monkeypatch: pytest.MonkeyPat
     few = ["trainer.max_epochs=1", "callbacks.progress=null"]
     if "<time>" in arguments:
         train("logs/nyse_rnn/time", *few)
-        (ROOT / "src" / "data" / "files" / "NYSE.csv").read_text()
         shutil.copy(ROOT / "src" / "data" / "files" / "NYSE.csv", "new.csv")
-    words = shlex.split(arguments.replace("<time>", "time"))
+    # one seed and one epoch: the test is that the command is a command, not what it finds
+    words = shlex.split(re.sub(r"seed=\S+", "seed=0", arguments.replace("<time>", "time")))
     if entry == "train" and not {"model=lasso", "model=ols"} & set(words) and "--cfg" not in words:
         words = [word for word in words if not word.startswith("trainer.max_epochs")]
         words += ["trainer.max_epochs=2"] if "resume=logs/nyse_rnn/time" in words else few
