@@ -30,6 +30,6 @@ logs/sweeps/nyse/summary.csv: | setup
 	@$(RUN) -m src.train -m data=nyse model=rnn,linear,mlp,ols seed=0,1,2,3,4 hydra.sweep.dir=logs/sweeps/nyse
 
 notebooks: setup logs/sweeps/nyse/summary.csv ## run the notebooks in place, and the sweeps they read
-	@.venv/bin/jupyter-execute --KernelManager.transport=ipc --inplace notebooks/*.ipynb
+	@.venv/bin/jupyter-execute --inplace notebooks/*.ipynb
 
 .PHONY: help setup train test lint bench notebooks

@@ -124,12 +124,12 @@ def is_choice(override: str) -> bool:
     return (CONF / group.split("@")[0]).is_dir() and (name == "null" or (CONF / group / f"{name}.yaml").is_file())
 
 
-def compose(config_name: str, overrides: list[str]) -> DictConfig:
+def compose(config_name: str, overrides: list[str], return_hydra_config: bool = False) -> DictConfig:
     """Composes a configuration inside a running Hydra application or outside of one."""
     if GlobalHydra.instance().is_initialized():
-        return hydra.compose(config_name, overrides)
+        return hydra.compose(config_name, overrides, return_hydra_config)
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(config_name, overrides)
+        return hydra.compose(config_name, overrides, return_hydra_config)
 
 
 def leaves(config: Any, path: str = "") -> dict[str, Any]:

@@ -26,8 +26,7 @@ class Launch(Callback):
 
     def on_run_start(self, config: DictConfig, config_name: str = "train", **_: Any) -> None:
         try:
-            own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-            experiment = checked(own, config_name, list(config.hydra.overrides.task), sweep=False)
+            experiment = checked(config, config_name, list(config.hydra.overrides.task), sweep=False)
             folder = Path(experiment.resume) if experiment.resume else claim(Path(config.hydra.run.dir))
         except UserError as error:
             refuse(error)
@@ -68,19 +67,21 @@ def differing(sweep: list[list[str]]) -> list[list[str]]:
 def composed(config_name: str, overrides: list[str]) -> DictConfig:
     """Composes one job of a sweep; what Hydra says against it becomes a UserError."""
     try:
-        return compose(config_name, overrides)
+        return compose(config_name, overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, config_name, overrides)) from error
 
 
 def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: bool) -> DictConfig:
-    """Returns a job's configuration, or raises a UserError if it cannot work."""
+    """Returns a job's configuration without Hydra's, or raises a UserError if it cannot work."""
+    choices = config.hydra.runtime.choices
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     try:
-        check(config, reference(config_name, overrides))
+        check(config, reference(config_name, overrides), choices.data, choices.model)
     except OmegaConfBaseException as error:
         raise UserError(explain(error, config_name, overrides)) from error
     if not sweep and (idle := ignored(config, overrides)):
-        raise UserError(f"{idle[0]}: means nothing to this model, a baseline without a training loop; leave it out")
+        raise UserError(f"{idle[0]}: means nothing to {choices.model}, a baseline without a training loop; leave it out")
     if config.resume:
         if sweep or not trains(config.model):
             raise UserError(f"resume={config.resume}: only a single run of a network can be resumed")

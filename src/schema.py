@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.cli import CONF, leaves, unknown_key
+from src.cli import CONF, leaves, options, unknown_key
 from src.errors import UserError
 
 # What only the training loop reads; a baseline is fitted in closed form and has none.
@@ -106,12 +106,14 @@ def trains(model: DictConfig) -> bool:
     return bool(model.get("_partial_", False))
 
 
-def check(config: DictConfig, reference: DictConfig) -> None:
+def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> None:
     """Raises a UserError for the first value of ``config`` that cannot work.
 
     Args:
         config: The composed configuration.
         reference: The same choices of groups without any value from the command line; it gives the known keys and types.
+        data: Name of the chosen data set.
+        model: Name of the chosen model.
     """
     values = leaves(OmegaConf.to_container(config, resolve=True))
     known = leaves(OmegaConf.to_container(reference, resolve=True))
@@ -124,7 +126,7 @@ def check(config: DictConfig, reference: DictConfig) -> None:
         if term is None and not same_type(value, known.get(key)):
             raise UserError(f"{key}={shown(value)}: must be {kind(known[key])}, as in {key}={shown(known[key])}")
     check_monitor(config)
-    check_pairing(config)
+    check_pairing(config, data, model)
 
 
 def same_type(value: Any, default: Any) -> bool:
@@ -152,18 +154,16 @@ def check_monitor(config: DictConfig) -> None:
         raise UserError(f"monitor={config.monitor}: this run logs no such value; there are {', '.join(logged)}")
 
 
-def check_pairing(config: DictConfig) -> None:
+def check_pairing(config: DictConfig, data: str, model: str) -> None:
     """The model must read the kind of input that the data set gives."""
-    data, model = config.data, config.model
-    if data.input in model.accepts:
+    given, accepted = config.data.input, config.model.accepts
+    if given in accepted:
         return
-    fitting = []
-    for path in sorted((CONF / "model").glob("*.yaml")):
-        if data.input in OmegaConf.select(OmegaConf.load(path), "accepts", default=[]):
-            fitting.append(path.stem)
+    files = [(name, OmegaConf.load(CONF / "model" / f"{name}.yaml")) for name in options("model")]
+    fitting = [name for name, file in files if given in OmegaConf.select(file, "accepts", default=[])]
     raise UserError(
-        f"this model reads {' or '.join(model.accepts)}, and this data set gives {data.input}; "
-        f"models for {data.input}: {', '.join(fitting)}"
+        f"data={data} model={model}: {model} reads {' or '.join(accepted)}, and {data} with these options gives {given}; "
+        f"models for {given}: {', '.join(fitting)}"
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 
 from omegaconf import DictConfig
+from rich import get_console
 
 from src.cli import app, refuse
 from src.errors import UserError
@@ -19,7 +20,8 @@ from src.launch import resumed
 
 def train(config: DictConfig) -> float:
     """Runs the experiment that ``config`` describes; returns the best value of ``config.monitor``."""
-    from src.run import run  # torch, Lightning and scikit-learn: only once the configuration stands
+    with get_console().status("loading torch and Lightning"):
+        from src.run import run  # only once the configuration stands
 
     return run(config)
 
