@@ -34,6 +34,7 @@ def test_a_pairing_runs_or_is_refused(call, tmp_path: Path, data: str, model: st
 def test_debug_configurations_run(train, option: str) -> None:
     folder = train("run", f"debug={option}", *(["trainer.max_epochs=2"] if option == "overfit" else []))
     assert result(folder)["status"] == "finished"
+    assert (option == "profiler") == (folder / "fit-profile.txt").is_file()
 
 
 def test_a_network_can_learn_one_batch_by_heart(train) -> None:
