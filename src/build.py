@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src import results
 from src.baselines import Estimator
+from src.cli import sentence
 from src.data.memory import InMemory
 from src.errors import UserError
 from src.schema import trains
@@ -59,7 +60,9 @@ def build(config: DictConfig, data: InMemory) -> Task:
         network = model(spec=data.spec) if trains(config.model) else Estimator(model, data.spec)
         task = instantiate(config.task)(network=network, spec=data.spec, seed=config.seed)
         if trains(config.model):
-            task.configure_optimizers()  # only to hear now what the optimizer's class says of its arguments
+            (optimizer,), _ = task.configure_optimizers()  # to hear now what its class says of its arguments
+            if isinstance(optimizer, torch.optim.LBFGS):
+                raise UserError("task.optimizer._target_=torch.optim.LBFGS: needs a closure; take any other of torch.optim")
     except (TypeError, ValueError) as error:
         raise UserError(f"model or task: {error}") from error
     return task
@@ -79,7 +82,7 @@ def load_weights(task: Task, checkpoint: Path) -> None:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{checkpoint}: cannot be loaded ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{checkpoint}: cannot be loaded; it is damaged, or of another network") from error
 
 
 def load_run(folder: Path) -> tuple[DictConfig, InMemory, Task]:
@@ -92,8 +95,12 @@ def load_run(folder: Path) -> tuple[DictConfig, InMemory, Task]:
     path = folder / ".hydra" / "config.yaml"
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; without it a run cannot be rebuilt")
-    config = OmegaConf.load(path)
-    assert isinstance(config, DictConfig)
+    try:
+        config = OmegaConf.load(path)
+    except Exception as error:
+        raise UserError(f"{path}: cannot be read ({sentence(error)})") from error
+    if not isinstance(config, DictConfig) or not {"data", "model", "task", "threads"} <= set(config):
+        raise UserError(f"{path}: is not the configuration of a run")
     if config.threads:
         torch.set_num_threads(config.threads)  # the order of a sum, and so its last bit, depends on it
     data = data_set(config)

@@ -17,9 +17,9 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue
 
 from src.errors import UserError
 
@@ -32,8 +32,11 @@ OmegaConf.register_new_resolver("if", lambda condition, yes, no: yes if conditio
 def app(task: Callable[[DictConfig], Any], config_name: str) -> Callable[[], None]:
     """Returns the ``main`` of an entry point: ``task`` run by Hydra on ``conf/<config_name>.yaml``."""
 
+    begun = []
+
     @functools.wraps(task)
     def told(config: DictConfig) -> Any:
+        begun.append(True)
         try:
             return task(config)
         except UserError as error:
@@ -43,12 +46,17 @@ def app(task: Callable[[DictConfig], Any], config_name: str) -> Callable[[], Non
 
     def main() -> None:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come out of Hydra as they are, to be told here
+        begun.clear()
         try:
             if {"-h", "--help"} & set(sys.argv[1:]):
                 return print(help_text(task.__globals__["__doc__"], config_name, sys.argv[1:]))
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(told)()
-        except (HydraException, OmegaConfBaseException) as error:
+        except Exception as error:
+            if begun:  # the task's own, which it has recorded
+                raise
             refuse(explain(error, config_name, sys.argv[1:]))
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
 
     return main
 
@@ -151,5 +159,5 @@ def jobs(overrides: list[str]) -> list[list[str]]:
     """The overrides of every job of a sweep over lists and ranges of values, in the order in which they run."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    parsed = OverridesParser.create().parse_overrides(overrides)
+    parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
     return BasicSweeper.split_arguments(parsed, None)[0]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from src import results
 from src.cli import app
 from src.errors import UserError
 
@@ -19,16 +20,22 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     """Prints the metrics of one split, for the test split beside the logged ones, and returns them."""
     if config.split not in SPLITS:
         raise UserError(f"split={config.split}: there is no such split; there are {', '.join(SPLITS)}")
-    from src import report, results
+    folder = Path(str(config.run))
+    result = results.read(folder)
+    from src import report
     from src.build import load_run, quiet
+    from src.fit import device
     from src.measure import measure
 
     quiet()
-    folder = Path(str(config.run))
     run, data, task = load_run(folder)
+    try:
+        accelerator = device(result["device"])  # the last digits depend on it
+    except UserError:
+        accelerator = "cpu"
     limit = run.trainer.limit_test_batches if config.split == "test" else 1.0
-    _, metrics = measure(task, data.batches(config.split), limit=limit)
-    logged = (results.read(folder)["test"] or {}) if config.split == "test" else {}
+    _, metrics = measure(task, data.batches(config.split), accelerator, limit)
+    logged = (result["test"] or {}) if config.split == "test" else {}
     report.compare(config.split, metrics, "logged", logged)
     return metrics
 

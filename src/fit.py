@@ -46,12 +46,12 @@ def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str)
     watch = {"monitor": config.monitor, "mode": "max" if higher_is_better(task, config.monitor) else "min"}
     place = {"dirpath": str(folder / "checkpoints")}
     more = {"early_stopping": watch, "best": watch | place, "last": place}
-    chosen = {name: part for name, part in (config.callbacks or {}).items() if part}
+    chosen = {name: part for name, part in (config.get("callbacks") or {}).items() if part}
     return instantiate(
         config.trainer,
         accelerator=accelerator,
         callbacks=[instantiate(part, **more.get(name, {})) for name, part in chosen.items()],
-        logger=[instantiate(part, save_dir=str(folder)) for part in (config.logger or {}).values() if part],
+        logger=[instantiate(part, save_dir=str(folder)) for part in (config.get("logger") or {}).values() if part],
         enable_progress_bar="progress" in chosen,
         default_root_dir=str(folder),
     )
@@ -79,9 +79,16 @@ def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, ac
 
 
 def rewind(folder: Path, checkpoint: Path) -> None:
-    """Drops the rows of ``metrics.csv`` that are younger than the checkpoint, or that a kill cut short."""
-    epochs = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"] + 1
-    lines = (folder / "metrics.csv").read_text().splitlines(keepends=True)
+    """Drops the rows of ``metrics.csv`` that are younger than the checkpoint, or that a kill cut short.
+
+    Raises:
+        UserError: One of the two cannot be read.
+    """
+    try:
+        epochs = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"] + 1
+        lines = (folder / "metrics.csv").read_text().splitlines(keepends=True)
+    except Exception as error:
+        raise UserError(f"resume={folder}: {checkpoint.name} or metrics.csv is missing or damaged") from error
     (folder / "metrics.csv").write_text("".join(lines[: epochs + 1]))
 
 

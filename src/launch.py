@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,37 @@ from src.schema import check, ignored, trains
 RESUMABLE = ("resume=", "trainer.", "accelerator=", "threads=", "callbacks.progress=")
 
 
+# What this process may undo: folders that it made, and the small files of runs that it goes on with as they were.
+_made: set[Path] = set()
+_before: dict[Path, dict[Path, bytes]] = {}
+
+
 class Launch(Callback):
-    """Hydra's callback for ``src.train`` (``conf/hydra/default.yaml``)."""
+    """Hydra's callback for ``src.train`` (``conf/hydra/default.yaml``).
+
+    Hydra turns an exception in a callback into a warning and goes on, so each ends the process itself.
+    """
 
     def on_run_start(self, config: DictConfig, config_name: str = "train", **_: Any) -> None:
         try:
             experiment = checked(config, config_name, list(config.hydra.overrides.task), sweep=False)
-            folder = Path(experiment.resume) if experiment.resume else claim(Path(config.hydra.run.dir))
-        except UserError as error:
-            refuse(error)
+            folder = keep(Path(experiment.resume)) if experiment.resume else claim(Path(config.hydra.run.dir))
+        except Exception as error:
+            refuse(sentence(error, named=not isinstance(error, UserError)))
         config.hydra.run.dir = str(folder)
 
     def on_multirun_start(self, config: DictConfig, config_name: str = "train", **_: Any) -> None:
         try:
             notes: set[str] = set()
             for overrides in differing(jobs(list(config.hydra.overrides.task))):
-                experiment = checked(composed(config_name, overrides), config_name, overrides, sweep=True)
+                try:
+                    experiment = checked(composed(config_name, overrides), config_name, overrides, sweep=True)
+                except UserError as error:
+                    raise UserError(f"job {' '.join(overrides)}: {error}") from error
                 notes |= set(ignored(experiment, overrides))
             folder = claim(Path(config.hydra.sweep.dir))
-        except (UserError, HydraException) as error:
-            refuse(sentence(error))
+        except Exception as error:
+            refuse(sentence(error, named=not isinstance(error, UserError | HydraException)))
         for note in sorted(notes):
             print(f"{note}: ignored by the baselines of this sweep, which have no training loop")
         config.hydra.sweep.dir = str(folder)
@@ -101,16 +113,35 @@ def check_unfinished(run: Path, max_epochs: int) -> None:
 
 def claim(folder: Path) -> Path:
     """Makes ``folder``, or the first free ``folder_2, folder_3, …``, so that two runs in one second never share one."""
+    if folder.resolve() in {Path.cwd(), *Path.cwd().parents}:
+        raise UserError(f"hydra.run.dir={folder}: a run needs a folder of its own; name one that does not exist yet")
     for number in range(1, 10_000):
         free = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
         try:
             free.mkdir(parents=True)
+            _made.add(free.resolve())
             return free
         except FileExistsError:
             continue
         except OSError as error:
             raise UserError(f"{free}: cannot make this folder for the run ({error.strerror})") from error
     raise UserError(f"{folder}: ten thousand runs of this name exist; remove some, or set hydra.run.dir")
+
+
+def keep(folder: Path) -> Path:
+    """Remembers the files of a run that is about to go on, for ``undo``; returns ``folder``."""
+    files = [*(folder / ".hydra").glob("*.yaml"), *(folder / name for name in ("result.json", "metrics.csv", "model.txt"))]
+    _before[folder.resolve()] = {path: path.read_bytes() for path in files if path.is_file()}
+    return folder
+
+
+def undo(folder: Path) -> None:
+    """Takes back what a refused run left: the folder made for it, or what was rewritten in the run it went on with."""
+    if folder.resolve() in _before:
+        for path, content in _before[folder.resolve()].items():
+            path.write_bytes(content)
+    elif folder.resolve() in _made:
+        shutil.rmtree(folder)
 
 
 def resumed(arguments: list[str]) -> list[str]:
@@ -120,7 +151,8 @@ def resumed(arguments: list[str]) -> list[str]:
         UserError: There is no run to go on with, or the arguments would make it another experiment.
     """
     given = [text for text in arguments if not text.startswith("-")]
-    folder = next((text.partition("=")[2] for text in reversed(given) if text.startswith("resume=")), "null")
+    resume = next((text for text in reversed(given) if text.lstrip("+").startswith("resume=")), "resume=null")
+    folder = resume.partition("=")[2].strip("'\"")
     if folder == "null":
         return arguments
     stored = Path(folder) / ".hydra" / "overrides.yaml"
@@ -132,5 +164,9 @@ def resumed(arguments: list[str]) -> list[str]:
                 f"{text}: a resumed run stays the experiment it was; only {', '.join(RESUMABLE[1:])} may be given"
             )
     new = {text.lstrip("+~").partition("=")[0] for text in given}
-    kept = [text for text in map(str, OmegaConf.load(stored)) if text.lstrip("+~").partition("=")[0] not in {*new, "resume"}]
-    return kept + [text.replace(folder, os.path.abspath(folder)) for text in arguments]
+    try:
+        old = [str(text) for text in OmegaConf.load(stored)]
+    except Exception as error:
+        raise UserError(f"{stored}: cannot be read ({sentence(error)})") from error
+    kept = [text for text in old if text.lstrip("+~").partition("=")[0] not in {*new, "resume"}]
+    return [*kept, *(text for text in arguments if text != resume), f"resume='{os.path.abspath(folder)}'"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from src import results
 from src.cli import app
 from src.errors import UserError
 
@@ -19,8 +20,9 @@ def predict(config: DictConfig) -> None:
     source, output = Path(str(config.input)), Path(str(config.output))
     if not source.is_file():
         raise UserError(f"input={source}: there is no such file")
-    if not output.resolve().parent.is_dir():
-        raise UserError(f"output={output}: its folder does not exist")
+    if output.is_dir() or not output.resolve().parent.is_dir():
+        raise UserError(f"output={output}: must be a file in a folder that exists")
+    results.read(Path(str(config.run)))
     import pandas as pd
 
     from src.build import load_run, quiet
@@ -28,13 +30,16 @@ def predict(config: DictConfig) -> None:
     quiet()
     _, data, task = load_run(Path(str(config.run)))
     try:
-        frame = pd.read_csv(source)
+        frame = pd.read_csv(source, skip_blank_lines=False)
     except (ValueError, OSError) as error:
         raise UserError(f"input={source}: cannot be read as CSV ({str(error).splitlines()[0]})") from error
-    if frame.empty:
-        raise UserError(f"input={source}: has no rows")
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise UserError(f"input={source}: its rows have more fields than its header")
     # a row is named by its line in the file, where a reader will look for it
     frame.index = pd.RangeIndex(2, len(frame) + 2, name="line")
+    frame = frame.dropna(how="all")
+    if frame.empty:
+        raise UserError(f"input={source}: has no rows")
     try:
         x, rows = data.encode(frame)
     except UserError as error:

@@ -77,10 +77,13 @@ def read(folder: Path | str) -> dict[str, Any]:
     """
     path = Path(folder) / "result.json"
     try:
-        return json.loads(path.read_text())
+        result = json.loads(path.read_text())
+        if missing := [key for key in start() if key not in result]:
+            raise ValueError(f"{', '.join(missing)} missing")
+        return result
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"run={folder}: no run is there; give the folder that a run printed") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
 
 

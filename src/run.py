@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from src.build import build, data_set, load_weights, quiet
 from src.cli import sentence
 from src.errors import UserError
 from src.fit import device, fit_baseline, fit_network, higher_is_better
+from src.launch import undo
 from src.measure import measure
 from src.schema import trains
 
@@ -45,7 +45,7 @@ def run(config: DictConfig) -> float:
         seed=config.seed,
         split_seed=config.data.get("split_seed"),
         monitor=config.monitor,
-        documented=dict(config.documented) if config.documented else None,
+        documented=documented(config, list(hydra.overrides.task)),
     )
     try:
         experiment(config, folder, result, announced=not sweep)
@@ -55,12 +55,11 @@ def run(config: DictConfig) -> float:
         raise SystemExit(130) from None
     except Exception as error:
         wrong = error
-        if isinstance(error, InstantiationException) and error.__cause__:  # what a class said of its arguments
-            cause = error.__cause__
+        if isinstance(error, InstantiationException):  # what a class said of its arguments
+            cause = error.__cause__ or error
             wrong = cause if isinstance(cause, UserError) else UserError(sentence(cause))
-        if isinstance(wrong, UserError) and not sweep:
-            if not config.resume:
-                shutil.rmtree(folder)  # made for this run, in which nothing has happened
+        if isinstance(wrong, UserError) and not sweep and result["seconds"]["fit"] is None:
+            undo(folder)
             raise wrong from error
         result |= {"status": "failed", "error": sentence(wrong, named=not isinstance(wrong, UserError))}
         results.write(folder, result)
@@ -76,22 +75,31 @@ def run(config: DictConfig) -> float:
     return result["best"][config.monitor] if result["best"] else float("nan")
 
 
+def documented(config: DictConfig, overrides: list[str]) -> dict[str, float] | None:
+    """The source's figures for this pairing, unless the run predicts something else or sees only a part of it."""
+    same = ("data.day_of_week", "data.scaling", "data.validation", "data.batch_size", "data.eval_batch_size")
+    changed = [text for text in (text.lstrip("+~") for text in overrides) if text.startswith(("data.", "debug="))]
+    if not config.documented or any(not text.startswith(same) for text in changed):
+        return None
+    return {name: value for name, value in config.documented.items() if value is not None} or None
+
+
 def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announced: bool) -> None:
     """Fills ``result`` and the folder; only when all else is there does ``result.json`` say how the run ended."""
     clock = time.perf_counter()
     quiet()
     if config.threads:
         torch.set_num_threads(config.threads)
-    accelerator = device(config.trainer.accelerator)
+    network = trains(config.model)
+    accelerator = device(config.trainer.accelerator) if network else "cpu"  # where scikit-learn computes
     seed_everything(config.seed, workers=True, verbose=False)
     data = data_set(config)
     task = build(config, data)
     result |= {"device": accelerator, "threads": torch.get_num_threads(), "fingerprint": data.fingerprint()}
-    network = trains(config.model)
     if network:
         result["parameters"] = report.describe(task, data, folder)
-    if not config.resume:
-        results.write(folder, result)
+    # until its end a run counts as interrupted, and a resumed one keeps what was known of it
+    results.write(folder, (results.read(folder) if config.resume else result) | {"status": "interrupted"})
     if announced:
         report.announce(result, data)
 

@@ -15,9 +15,19 @@ from src.cli import CONF, leaves, options, unknown_key
 from src.errors import UserError
 
 # What only the training loop reads; a baseline is fitted in closed form and has none.
-LOOP_ONLY = ("trainer.", "callbacks.", "task.optimizer", "task.scheduler", "task.gradient_clip", "task.l1", "accelerator")
+LOOP_ONLY = ("trainer.", "callbacks.", "task.optimizer", "task.scheduler", "task.gradient_clip", "task.l1")
 # Arguments of other libraries' classes: these may be added with +, and the class itself has the last word on them.
 OPEN = ("trainer.", "callbacks.", "logger.", "task.optimizer.", "task.scheduler.", "task.loss.", "task.metrics.")
+
+
+# Lightning's own ways to what is done here in another.
+INSTEAD = {
+    "trainer.accumulate_grad_batches": "every batch is a step; take a larger data.batch_size",
+    "trainer.fast_dev_run": "use debug=one_batch",
+    "trainer.gradient_clip_val": "use task.gradient_clip",
+    "trainer.max_steps": "use trainer.max_epochs",
+    "trainer.overfit_batches": "use debug=overfit",
+}
 
 
 class Term(NamedTuple):
@@ -87,13 +97,19 @@ TERMS: dict[str, Term] = {
     "num_layers": whole(1),
     "widths": listed(whole(1)),
     # training
+    "check_val_every_n_epoch": whole(1),
+    "devices": Term("1: a run uses one device", lambda value: value == 1),
     "gradient_clip": optional(positive),
     "l1": not_negative,
+    "limit_test_batches": positive,
+    "limit_train_batches": positive,
+    "limit_val_batches": not_negative,
     "lr": positive,
     "max_epochs": whole(1),
     "min_delta": not_negative,
     "momentum": share,
     "patience": whole(1),
+    "precision": choice("32-true", "bf16-mixed", "16-mixed"),
     "seed": whole(0, 2**32 - 1),
     "test_weights": choice("best", "last"),
     "threads": optional(whole(1)),
@@ -119,6 +135,12 @@ def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> N
     known = leaves(OmegaConf.to_container(reference, resolve=True))
     for key, value in values.items():
         term = TERMS.get(key.rpartition(".")[2])
+        if key in INSTEAD:
+            raise UserError(f"{key}: {INSTEAD[key]}")
+        if key not in known and any(other.startswith(key + ".") for other in known) and not may_be_null(key, value):
+            raise UserError(f"{key}={shown(value)}: is a group of keys; set the keys below it")
+        if key.startswith(("callbacks.", "logger.")) and key.count(".") == 1 and value is not None:
+            raise UserError(f"{key}={shown(value)}: must be a class with its arguments, as in {key}._target_=...")
         if key not in known and not key.startswith(OPEN) and not any(other.startswith(key + ".") for other in known):
             raise UserError(unknown_key(key, list(known)))
         if term and not term.holds(value):
@@ -127,6 +149,11 @@ def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> N
             raise UserError(f"{key}={shown(value)}: must be {kind(known[key])}, as in {key}={shown(known[key])}")
     check_monitor(config)
     check_pairing(config, data, model)
+
+
+def may_be_null(key: str, value: Any) -> bool:
+    """Whether a group of keys may be switched off by null: one callback, one logger."""
+    return value is None and key.startswith(("callbacks.", "logger.")) and key.count(".") == 1
 
 
 def same_type(value: Any, default: Any) -> bool:
@@ -152,6 +179,11 @@ def check_monitor(config: DictConfig) -> None:
     logged = [f"{split}/{metric}" for split in splits for metric in ("loss", *config.task.metrics)]
     if config.monitor not in logged:
         raise UserError(f"monitor={config.monitor}: this run logs no such value; there are {', '.join(logged)}")
+    every, epochs = config.trainer.check_val_every_n_epoch, config.trainer.max_epochs
+    if config.monitor.startswith("val/") and every > epochs:
+        raise UserError(f"trainer.check_val_every_n_epoch={every}: none of the {epochs} epochs would validate")
+    if trains(config.model) and not (config.get("callbacks") or {}).get(config.test_weights):
+        raise UserError(f"test_weights={config.test_weights}: callbacks.{config.test_weights} is what saves them; keep it")
 
 
 def check_pairing(config: DictConfig, data: str, model: str) -> None:

@@ -63,7 +63,8 @@ def report(folder: Path) -> int:
     Console().print(shown)
     bad = table[table["status"].isin(["failed", "diverged", "unreadable"])]
     for _, job in bad.iterrows():
-        print(f"job {job['job']} {job['status']}: {job['error']} ({job['overrides']})")
+        why = f": {job['error']}" if job["error"] else ""
+        print(f"job {job['job']} {job['status']}{why} ({job['overrides']})")
     print(f"\nsummary: {folder / 'summary.csv'}")
     return len(bad)
 

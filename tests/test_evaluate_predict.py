@@ -136,6 +136,31 @@ def test_bad_rows_are_named(train, call, spoil, named: list[str]) -> None:
     assert not list(Path.cwd().glob("out.csv*"))
 
 
+def test_misread_files_are_refused(train, call) -> None:
+    train("run", "model=ols")
+    frame = pd.read_csv(NYSE.FILE).iloc[:30].drop(columns="train")
+    lines = frame.to_csv(index=False).splitlines()
+    spoilt = {
+        "more fields than its header": [lines[0], *(line + ",9" for line in lines[1:])],
+        "the days must follow one another": [lines[0], *reversed(lines[1:])],
+        "row 12, column DJ_return": [
+            *lines[:9],
+            "",
+            *lines[9:10],
+            lines[10].replace(lines[10].split(",")[2], "x"),
+            *lines[11:],
+        ],
+    }
+    for named, text in spoilt.items():
+        Path("new.csv").write_text("\n".join(text) + "\n")
+        status, _, err = call("run=run", "input=new.csv", "output=out.csv", entry="predict")
+        assert (status, err.count("\n")) == (2, 1), err
+        assert named in err
+    Path("new.csv").write_text("\n".join(lines) + "\n\n\n")
+    assert call("run=run", "input=new.csv", "output=out.csv", entry="predict")[0] == 0
+    assert len(pd.read_csv("out.csv")) == 25
+
+
 def test_too_few_rows_for_a_window_are_refused(train, call) -> None:
     train("run", "model=ols")
     pd.read_csv(NYSE.FILE).iloc[:5].to_csv("new.csv", index=False)

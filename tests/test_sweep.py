@@ -70,3 +70,9 @@ def test_the_objective_is_the_best_validation_value(train, monkeypatch: pytest.M
     assert returned[0] < epochs["val/loss"].iloc[-1], (
         "the best value must differ from the last for this test to say anything"
     )
+
+
+def test_a_sweep_takes_globs(call) -> None:
+    status, out, err = call("-m", "model=train_mean", "protocol=glob(*)")
+    assert (status, err) == (0, "")
+    assert pd.read_csv(sweep_folder(out) / "summary.csv")["protocol"].tolist() == ["documented", "honest"]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,6 +157,45 @@ def test_three_epochs_and_three_more_are_six(train, call, options: list[str]) ->
     assert "has had its 6 epochs" in err
     assert call("resume=half", "data.lags=3")[0] == 2
     assert result(half)["test"] == result(six)["test"]
+
+
+def test_a_moved_run_goes_on_with_its_best_epoch(train, call) -> None:
+    few = ["data=hitters", "model=mlp", "model.dropout=0", "task.optimizer.lr=0.02", "callbacks.early_stopping=null"]
+    folder = train("run", *few, "trainer.max_epochs=30")
+    best = result(folder)["best"]
+    assert best["epoch"] < 28, "the best epoch must lie behind for this test to say anything"
+    shutil.move(folder, "moved = here")
+    status, _, err = call("resume='moved = here'", "trainer.max_epochs=32")
+    assert (status, err) == (0, "")
+    again = result(Path("moved = here"))
+    assert again["best"] == best
+    assert torch.load("moved = here/checkpoints/best.ckpt", weights_only=True)["epoch"] == best["epoch"]
+
+
+@pytest.mark.parametrize("harm", ["accelerator", "last.ckpt", "metrics.csv", "result.json"])
+def test_a_refused_resume_changes_nothing(train, call, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    folder = train("run", "model=linear", "trainer.max_epochs=1")
+    if harm == "last.ckpt":
+        (folder / "checkpoints" / harm).write_bytes(b"damaged")
+    elif harm != "accelerator":
+        (folder / harm).write_text("{}" if harm == "result.json" else "")
+        (folder / harm).unlink() if harm == "metrics.csv" else None
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    device = ["accelerator=cuda"] if harm == "accelerator" else []
+    status, _, err = call("resume=run", "trainer.max_epochs=2", *device)
+    assert (status, err.count("\n")) == (2, 1), err
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert [path.name for path in Path.cwd().iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "figure"),
+    [("model=ols", 0.4129), ("model=ols data.day_of_week=true", 0.4596), ("model=ols data.target=DJ_return", None)],
+)
+def test_documented_figures_stand_beside_their_own_experiment_only(train, arguments: str, figure: float | None) -> None:
+    documented = result(train("run", *arguments.split()))["documented"]
+    assert documented == (None if figure is None else {"r2": figure})
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:

@@ -102,6 +102,8 @@ class NYSE(InMemory):
         require(frame, self.columns + days, allowed=list(pd.read_csv(self.FILE, nrows=0).columns))
         if len(frame) <= self.lags:
             raise UserError(f"{len(frame)} rows are too few: the first {self.lags} are the lags of the next")
+        if "date" in frame and not (frame["date"].is_monotonic_increasing and frame["date"].is_unique):
+            raise UserError("column date: the days must follow one another, oldest first, each once")
         x, _ = self.windows(frame, numbers(frame, self.columns))
         return x, pd.Index(frame.get("date", frame.index))[self.lags :]
 
