@@ -61,8 +61,9 @@ def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, ac
     """Trains by epochs, from scratch or on from ``config.resume``; returns the run's status."""
     trainer = make_trainer(task, config, folder, accelerator)
     data.seed = config.seed
-    # a limited epoch counts batches, and several devices synchronise after each
-    data.block = BLOCK if trainer.limit_train_batches == 1.0 and trainer.world_size == 1 else 1
+    # a limited epoch counts batches (1 is one of them, 1.0 all), and several devices synchronise after each
+    whole = isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches == 1.0
+    data.block = BLOCK if whole and trainer.world_size == 1 else 1
     checkpoint = folder / "checkpoints" / "last.ckpt" if config.resume else None
     if checkpoint:
         rewind(folder, checkpoint)

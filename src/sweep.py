@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pandas as pd
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -40,16 +41,15 @@ def summary(folder: Path) -> pd.DataFrame:
 
 def overrides_of(run: Path) -> list[str]:
     path = run / ".hydra" / "overrides.yaml"
-    return [line.removeprefix("- ") for line in path.read_text().splitlines()] if path.is_file() else []
+    return [str(text) for text in OmegaConf.load(path)] if path.is_file() else []
 
 
 def report(folder: Path) -> int:
     """Writes ``summary.csv``, prints one line per group of seeds, and returns the number of failed jobs."""
     table = summary(folder)
     table.to_csv(folder / "summary.csv", index=False)
-    given = pd.DataFrame(
-        [dict(text.lstrip("+~").partition("=")[::2] for text in texts.split()) for texts in table["overrides"]]
-    )
+    texts = [overrides_of(Path(run)) for run in table["run"]]
+    given = pd.DataFrame([dict(text.lstrip("+~").partition("=")[::2] for text in job) for job in texts])
     keys = [key for key in given if key != "seed" and given[key].nunique(dropna=False) > 1]
     means = [name for name in table if name.endswith("_mean") and not name.startswith("loss")][:2]
     heads = [name.removesuffix("_mean") for name in means]
@@ -63,7 +63,7 @@ def report(folder: Path) -> int:
     Console().print(shown)
     bad = table[table["status"].isin(["failed", "diverged", "unreadable"])]
     for _, job in bad.iterrows():
-        why = f": {job['error']}" if job["error"] else ""
+        why = "" if pd.isna(job["error"]) else f": {job['error']}"
         print(f"job {job['job']} {job['status']}{why} ({job['overrides']})")
     print(f"\nsummary: {folder / 'summary.csv'}")
     return len(bad)

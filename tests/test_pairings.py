@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import ROOT, result
 
@@ -35,6 +36,12 @@ def test_debug_configurations_run(train, option: str) -> None:
     folder = train("run", f"debug={option}", *(["trainer.max_epochs=2"] if option == "overfit" else []))
     assert result(folder)["status"] == "finished"
     assert (option == "profiler") == (folder / "fit-profile.txt").is_file()
+
+
+@pytest.mark.parametrize("option", ["one_batch", "overfit"])
+def test_one_batch_is_one_batch(train, option: str) -> None:
+    folder = train("run", f"debug={option}", "trainer.max_epochs=1")
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 1
 
 
 def test_a_network_can_learn_one_batch_by_heart(train) -> None:

@@ -76,3 +76,14 @@ def test_a_sweep_takes_globs(call) -> None:
     status, out, err = call("-m", "model=train_mean", "protocol=glob(*)")
     assert (status, err) == (0, "")
     assert pd.read_csv(sweep_folder(out) / "summary.csv")["protocol"].tolist() == ["documented", "honest"]
+
+
+def test_a_sweep_tells_diverged_from_failed_jobs_and_copes_with_odd_values(call) -> None:
+    sgd = ["model=linear", "+task.optimizer.momentum=0.5", "task.optimizer._target_=torch.optim.SGD", "trainer.max_epochs=2"]
+    status, out, _ = call(
+        "-m", *sgd, "task.optimizer.lr=0.001,1e30", "data.lags=5,6000", "+logger.more={_target_: src.logger.EpochCSVLogger}"
+    )
+    assert status == 1
+    assert re.search(r"^job 2 diverged \(", out, re.MULTILINE), "no error is made up for a diverged job"
+    assert re.search(r"^job 1 failed: data.lags=6000", out, re.MULTILINE)
+    assert re.search(r"^lr +lags +jobs", out, re.MULTILINE), "only what differs between jobs heads a column"

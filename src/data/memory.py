@@ -81,7 +81,7 @@ class Batches:
             epoch, rank, size = self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
         order = torch.arange(len(y))
         if self.seed is not None:
-            order = torch.randperm(len(y), generator=torch.Generator().manual_seed(self.seed * 1_000_003 + epoch))
+            order = torch.randperm(len(y), generator=torch.Generator().manual_seed(epoch_seed(self.seed, epoch)))
         for rows in order[rank::size].split(self.batch_size * self.block):
             yield list(self.sliced(x[rows], y[rows]))
 
@@ -160,6 +160,11 @@ class InMemory(LightningDataModule):
     def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
         # Lightning's own walks through nested batches, which costs more than a small network's step
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of one epoch, from which its shuffling and its dropout are drawn."""
+    return seed * 1_000_003 + epoch
 
 
 def numbers(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

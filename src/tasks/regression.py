@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from src.tasks.task import Batch, Task
+from src.data.memory import Batch
+from src.tasks.task import Task
 
 
 class Regression(Task):

@@ -15,7 +15,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-Batch = tuple[Tensor, Tensor]
+from src.data.memory import Batch, epoch_seed
 
 
 class Task(LightningModule):
@@ -92,7 +92,7 @@ class Task(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.started = time.perf_counter()
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+        torch.manual_seed(epoch_seed(self.seed, self.current_epoch))
 
     def training_step(self, batches: list[Batch], batch_idx: int) -> None:
         """Takes one step of the optimizer for each batch of a block.
