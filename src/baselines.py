@@ -10,6 +10,7 @@ import skops.io
 import torch
 from sklearn import linear_model
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -65,8 +66,27 @@ class LastValue(RegressorMixin, BaseEstimator):
         return X[self.column_].to_numpy()
 
 
+def logistic(penalties: int = 10, folds: int = 5) -> Pipeline:
+    """Logistic regression on standardised columns, the L2 penalty chosen by cross-validated log-loss on train."""
+    return make_pipeline(
+        StandardScaler(),
+        linear_model.LogisticRegressionCV(
+            Cs=np.logspace(-4, 2, penalties),
+            cv=folds,
+            scoring="neg_log_loss",
+            max_iter=2000,
+            l1_ratios=(0.0,),
+            use_legacy_attributes=False,
+        ),
+    )
+
+
+# What stored baselines are made of beside what skops trusts: our own classes, and the trees of gradient boosting.
+TRUSTED = [f"{cls.__module__}.{cls.__name__}" for cls in (Lasso, LastValue, TreePredictor)]
+
+
 class Estimator(nn.Module):
-    """A scikit-learn regressor in the place of a network: same inputs, same outputs, same checkpoint.
+    """A scikit-learn estimator in the place of a network: same inputs, same outputs (logits, of classes), same checkpoint.
 
     The fitted estimator travels in the module's state as bytes of skops' format, which loads without running code.
     """
@@ -80,24 +100,40 @@ class Estimator(nn.Module):
         return pd.DataFrame(x.flatten(1).double().numpy(), columns=self.spec.columns)
 
     def fit(self, x: Tensor, y: Tensor) -> None:
-        self.estimator.fit(self.frame(x), pd.Series(y.double().numpy(), name=self.spec.target))
+        """Fits to inputs (n, *shape) and targets (n,), or (n, outputs) of a forecast."""
+        names = [self.spec.target, *(f"{self.spec.target}+{step}" for step in range(1, self.spec.outputs))]
+        target = y.numpy() if self.spec.classes else y.double().numpy()
+        self.estimator.fit(
+            self.frame(x), pd.Series(target, name=names[0]) if target.ndim == 1 else pd.DataFrame(target, columns=names)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.tensor(self.estimator.predict(self.frame(x))).unsqueeze(1)  # (n, 1)
+        if not self.spec.classes:
+            return torch.tensor(np.asarray(self.estimator.predict(self.frame(x)))).reshape(len(x), -1)  # (n, outputs)
+        # a class that train did not hold has no chance
+        known = torch.tensor(np.asarray(self.estimator.predict_proba(self.frame(x)))).double()
+        chances = torch.zeros(len(x), len(self.spec.classes), dtype=torch.float64)
+        chances[:, [int(number) for number in self.estimator.classes_]] = known
+        logits = chances.clamp_min(1e-12).log()
+        return logits if self.spec.outputs > 1 else logits[:, 1:] - logits[:, :1]
 
     def coefficients(self) -> pd.Series:
         """Fitted coefficients by column, the intercept last; empty for an estimator without any."""
         final = self.estimator[-1] if isinstance(self.estimator, Pipeline) else self.estimator
         if not hasattr(final, "coef_"):
             return pd.Series(dtype=float)
-        return pd.Series([*final.coef_, final.intercept_], index=[*self.spec.columns, "intercept"])
+        fitted = np.column_stack([np.atleast_2d(final.coef_), np.atleast_1d(final.intercept_)])
+        names = [*self.spec.columns, "intercept"]
+        if len(fitted) > 1:
+            rows = self.spec.classes or range(1, len(fitted) + 1)
+            names = [f"{row}: {name}" for row in rows for name in names]
+        return pd.Series(fitted.ravel(), index=names)
 
     def get_extra_state(self) -> Tensor:
         return torch.frombuffer(bytearray(skops.io.dumps(self.estimator)), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
         stored = state.numpy().tobytes()
-        own = [f"{cls.__module__}.{cls.__name__}" for cls in (Lasso, LastValue)]
-        if strange := set(skops.io.get_untrusted_types(data=stored)) - set(own):
+        if strange := set(skops.io.get_untrusted_types(data=stored)) - set(TRUSTED):
             raise UserError(f"the checkpoint holds {', '.join(sorted(strange))}, which no baseline of Labbook is made of")
-        self.estimator = skops.io.loads(stored, trusted=own)
+        self.estimator = skops.io.loads(stored, trusted=TRUSTED)

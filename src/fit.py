@@ -97,7 +97,10 @@ def fit_baseline(task: Task, data: InMemory, folder: Path) -> str:
     """Fits a scikit-learn estimator on train; leaves one row of metrics and the same checkpoints as a network."""
     begun = time.perf_counter()
     split = data.splits["train"]
-    cast(Estimator, task.network).fit(split.x, split.y)
+    cast(Estimator, task.network).fit(split.x, task.measured(split.y, split.y)[1])
+    measure(task, data.batches("val"))
+    assert task.tested is not None
+    task.calibrate(*task.tested[0])
     row: dict[str, float] = {"epoch": 0}
     for name in ("train", "val"):
         row |= {f"{name}/{metric}": value for metric, value in measure(task, data.batches(name))[1].items()}

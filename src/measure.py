@@ -21,7 +21,7 @@ def measure(
         limit: Share or number of batches, as Lightning's ``limit_test_batches``.
 
     Returns:
-        One row per sample (``prediction``, ``actual``), and the metrics over all of them.
+        One row per sample with the truth beside it, and the metrics over all of them.
     """
     trainer = Trainer(
         accelerator=accelerator,
@@ -35,6 +35,4 @@ def measure(
     trainer.test(task, dataloaders=batches, verbose=False)
     assert task.tested is not None
     (output, target), metrics = task.tested
-    table = task.table(output, batches.split.rows[: len(target)])
-    table["actual"] = task.actual(target)
-    return table, metrics
+    return task.table(output, batches.split.rows[: len(target)], target), metrics

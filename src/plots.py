@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from sklearn import metrics
 
 BLUE, ORANGE, GREY = "#2f6db3", "#d9772b", "#888888"
 
@@ -44,6 +46,66 @@ def residuals(predictions: pd.DataFrame, ax: Axes) -> Axes:
     ticks = [0, len(left) // 3, 2 * len(left) // 3, len(left) - 1]
     ax.set_xticks(ticks, [str(predictions.index[tick]) for tick in ticks])
     ax.set(xlabel=predictions.index.name or "row", ylabel="actual - prediction")
+    return ax
+
+
+def confusion_matrix(predictions: pd.DataFrame, ax: Axes) -> Axes:
+    """Counts of actual (rows) against predicted classes (columns); the shade is the share of the row."""
+    names = classes(predictions)
+    counts = pd.crosstab(predictions["actual"], predictions["prediction"]).reindex(index=names, columns=names, fill_value=0)
+    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if len(names) <= 12:
+        for row, column in np.ndindex(counts.shape):
+            color = "white" if shares.iloc[row, column] > 0.5 else "black"
+            ax.text(column, row, f"{counts.iloc[row, column]:,}", ha="center", va="center", color=color)
+    ax.set_xticks(range(len(names)), names, rotation=90 if len(names) > 5 else 0)
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="prediction", ylabel="actual")
+    return ax
+
+
+def classes(predictions: pd.DataFrame) -> list[str]:
+    """The names of all classes, as the columns of probabilities have them."""
+    return [name.removeprefix("probability_") for name in predictions if str(name).startswith("probability_")]
+
+
+def scores(predictions: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Of two classes: whether a row is of the second, and its probability."""
+    positive = classes(predictions)[1]
+    return predictions["actual"].astype(str) == positive, predictions[f"probability_{positive}"]
+
+
+def roc(predictions: pd.DataFrame, ax: Axes) -> Axes:
+    """True against false positive rate over all thresholds, with the line of no knowledge."""
+    actual, score = scores(predictions)
+    wrong, right, _ = metrics.roc_curve(actual, score)
+    ax.plot(wrong, right, color=BLUE, label=f"area {metrics.roc_auc_score(actual, score):.3f}")
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    ax.set(xlabel="false positive rate", ylabel="true positive rate")
+    ax.legend()
+    return ax
+
+
+def precision_recall(predictions: pd.DataFrame, ax: Axes) -> Axes:
+    """Precision against recall over all thresholds, with the share of positives."""
+    actual, score = scores(predictions)
+    precision, recall, _ = metrics.precision_recall_curve(actual, score)
+    area = metrics.average_precision_score(actual, score)
+    ax.plot(recall, precision, color=BLUE, label=f"average precision {area:.3f}", drawstyle="steps-post")
+    ax.axhline(actual.mean(), color=GREY, linestyle="--", linewidth=1)
+    ax.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
+    ax.legend()
+    return ax
+
+
+def calibration(predictions: pd.DataFrame, ax: Axes, bins: int = 10) -> Axes:
+    """Share of positives against predicted probability, in bins of equally many rows."""
+    actual, score = scores(predictions)
+    groups = pd.qcut(score.rank(method="first"), min(bins, len(score)), labels=False)
+    ax.plot(score.groupby(groups).mean(), actual.groupby(groups).mean(), "o-", color=BLUE)
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    ax.set(xlabel="predicted probability", ylabel="share of positives")
     return ax
 
 

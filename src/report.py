@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from rich.console import Console
 from rich.table import Table
 from torchinfo import summary
@@ -13,6 +16,8 @@ from torchinfo import summary
 from src import plots
 from src.baselines import Estimator
 from src.data.memory import InMemory
+from src.tasks.classification import Binary, Classification
+from src.tasks.regression import Regression
 from src.tasks.task import Task
 
 
@@ -48,14 +53,28 @@ def describe(task: Task, data: InMemory, folder: Path) -> int:
     return parameters
 
 
-def draw(folder: Path, epochs: pd.DataFrame, table: pd.DataFrame, result: dict[str, Any]) -> None:
+# What a task draws of its predictions for the test split, by the name of the file; the nearest base class counts.
+PICTURES: dict[type[Task], dict[str, Callable[[pd.DataFrame, Axes], Axes]]] = {
+    Regression: {"predicted_against_actual": plots.predicted_against_actual, "residuals": plots.residuals},
+    Classification: {"confusion_matrix": plots.confusion_matrix},
+    Binary: {
+        "confusion_matrix": plots.confusion_matrix,
+        "roc": plots.roc,
+        "precision_recall": plots.precision_recall,
+        "calibration": plots.calibration,
+    },
+}
+
+
+def draw(folder: Path, epochs: pd.DataFrame, table: pd.DataFrame, result: dict[str, Any], task: Task) -> None:
     """Draws the pictures of a run into ``plots/``."""
     pictures = folder / "plots"
     if len(epochs) > 1:
         best = result["best"]["epoch"]
         plots.save(pictures / "learning_curves.png", lambda ax: plots.learning_curves(epochs, ax, best=best))
-    plots.save(pictures / "predicted_against_actual.png", lambda ax: plots.predicted_against_actual(table, ax))
-    plots.save(pictures / "residuals.png", lambda ax: plots.residuals(table, ax))
+    known = next((PICTURES[kind] for kind in type(task).__mro__ if kind in PICTURES), {})
+    for name, picture in known.items():
+        plots.save(pictures / f"{name}.png", functools.partial(picture, table))
 
 
 def show(result: dict[str, Any], folder: Path) -> None:

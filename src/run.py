@@ -122,7 +122,7 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
         load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
         table, result["test"] = measure(task, data.batches("test"), accelerator, config.trainer.limit_test_batches)
         table.to_csv(folder / "predictions.csv", float_format="%.7g")
-        report.draw(folder, epochs, table, result)
+        report.draw(folder, epochs, table, result, task)
     result["seconds"]["test"] = time.perf_counter() - begun
     result["seconds"]["total"] = time.perf_counter() - clock
     results.write(folder, result)

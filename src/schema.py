@@ -73,28 +73,39 @@ part = Term("a number between 0 and 1", lambda value: is_number(value) and 0 < v
 flag = Term("true or false", lambda value: isinstance(value, bool))
 name = Term("a name", lambda value: isinstance(value, str) and bool(value))
 
+# What a data set gives to a network: ``prefixes`` are series of different lengths, padded at their end; ``masked`` series
+# hold for each feature its value, whether it was observed, and the time since it was.
+KINDS = ("table", "series", "prefixes", "masked", "tokens", "bag", "image")
+
 TERMS: dict[str, Term] = {
     # data
     "batch_size": whole(1),
+    "class_weights": Term(
+        "balanced, or a list of numbers above 0, or null",
+        lambda value: value in (None, "balanced") or (isinstance(value, list) and all(map(positive.holds, value))),
+    ),
     "day_of_week": flag,
     "eval_batch_size": whole(1),
     "features": Term("a list of column names", lambda v: isinstance(v, list) and len(v) > 0 and all(map(name.holds, v))),
+    "labels": Term("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1),
     "lags": whole(1, 10_000),
+    "sampler": choice("balanced", None),
     "scaling": choice("train", "all", "none"),
     "split_seed": whole(0),
     "target": name,
     "test": part,
     "validation": Term("a share between 0 and 1, or test", lambda value: value == "test" or part.holds(value)),
     # networks and baselines
-    "accepts": listed(choice("table", "series", "tokens", "bag", "image")),
+    "accepts": listed(choice(*KINDS)),
     "alphas": whole(1),
     "bidirectional": flag,
     "cell": choice("rnn", "lstm", "gru"),
     "dropout": each(share),
     "folds": whole(2),
     "hidden_size": whole(1),
-    "input": choice("table", "series", "tokens", "bag", "image"),
+    "input": choice(*KINDS),
     "num_layers": whole(1),
+    "tasks": listed(name),
     "widths": listed(whole(1)),
     # training
     "check_val_every_n_epoch": whole(1),
@@ -187,15 +198,21 @@ def check_monitor(config: DictConfig) -> None:
 
 
 def check_pairing(config: DictConfig, data: str, model: str) -> None:
-    """The model must read the kind of input that the data set gives."""
-    given, accepted = config.data.input, config.model.accepts
-    if given in accepted:
+    """The model must read the kind of input that the data set gives, and a baseline must be made for the task."""
+    given, task = config.data.input, config.task._target_.rpartition(".")[2].lower()
+
+    def fits(described: Any) -> bool:
+        return given in described["accepts"] and task in described.get("tasks", [task])
+
+    if fits(config.model):
         return
     files = [(name, OmegaConf.load(CONF / "model" / f"{name}.yaml")) for name in options("model")]
-    fitting = [name for name, file in files if given in OmegaConf.select(file, "accepts", default=[])]
+    fitting = [name for name, file in files if fits(OmegaConf.select(file, "model", default=file))]
+    reads = f"{model} reads {' or '.join(config.model.accepts)}, and {data} with these options gives {given}"
+    does = f"{model} does {' or '.join(config.model.get('tasks', []))}, and the task is {task}"
     raise UserError(
-        f"data={data} model={model}: {model} reads {' or '.join(accepted)}, and {data} with these options gives {given}; "
-        f"models for {given}: {', '.join(fitting)}"
+        f"data={data} model={model}: {does if given in config.model.accepts else reads}; "
+        f"models for {task} of {given}: {', '.join(fitting)}"
     )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from src.errors import UserError
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, ...]
 
 # How many batches are gathered at once and handed to a training step together: see Task.training_step.
 BLOCK = 32
@@ -26,11 +26,15 @@ class Spec(NamedTuple):
 
     Attributes:
         shape: Of one input, without the batch axis: (features,) or (steps, features).
-        outputs: Numbers that the network gives per sample.
+        outputs: Numbers that the network gives per sample (or per step).
         columns: Names of the flattened input's columns.
         target: Name of the target.
         center: Subtracted from the target, and
         scale: divided out of it, before a network sees it.
+        classes: Names of the classes, in the order of their numbers; empty where the target is a number.
+        counts: Training samples of each class.
+        every_step: Whether there are targets for every step of a series, not for its last alone.
+        naive: Mean absolute error of the (seasonal) naive forecast within train, the unit of MASE.
     """
 
     shape: tuple[int, ...]
@@ -39,22 +43,32 @@ class Spec(NamedTuple):
     target: str
     center: float = 0.0
     scale: float = 1.0
+    classes: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+    every_step: bool = False
+    naive: float = 1.0
 
 
 class Split(NamedTuple):
-    """Inputs (n, *shape), scaled targets (n,), and the rows' names."""
+    """Inputs (n, *shape), targets as the task wants them, and the rows' names.
+
+    Targets are scaled numbers (n,), class numbers (n,), or the scaled values that follow a window (n, values). ``time`` is,
+    for training on windows, the place of each target in the training series, from 0 to 1; NaN where there is none.
+    """
 
     x: Tensor
     y: Tensor
     rows: pd.Index
+    time: Tensor | None = None
 
 
 class Batches:
     """Iterates over batches sliced out of a split: no ``__getitem__`` per sample, no collating, no workers.
 
     Without a block size the rows come in order, batch by batch, for evaluation. With one they come for training, in
-    lists of up to ``block`` batches; with a seed they are also shuffled, from nothing but (seed, epoch). The trainer
-    knows the epoch, and of several devices which one this is: each takes its share of the rows.
+    lists of up to ``block`` batches; with a seed they are also shuffled, from nothing but (seed, epoch), and with weights
+    (n,) drawn by them instead, with replacement. The trainer knows the epoch, and of several devices which one this is:
+    each takes its share of the rows.
     """
 
     def __init__(
@@ -64,29 +78,36 @@ class Batches:
         block: int | None = None,
         seed: int | None = None,
         trainer: Trainer | None = None,
+        weights: Tensor | None = None,
     ):
         self.split, self.batch_size, self.block, self.seed, self.trainer = split, batch_size, block, seed, trainer
+        self.weights = weights
 
     def __len__(self) -> int:
         rows = ceil(len(self.split.y) / (self.trainer.world_size if self.trainer else 1))
         return ceil(rows / (self.batch_size * (self.block or 1)))
 
     def __iter__(self) -> Iterator[Batch | list[Batch]]:
-        x, y, _ = self.split
+        x, y, _, time = self.split
         if self.block is None:
             yield from self.sliced(x, y)
             return
+        parts = (x, y) if time is None else (x, y, time)
         epoch, rank, size = (0, 0, 1)
         if self.trainer:
             epoch, rank, size = self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
         order = torch.arange(len(y))
         if self.seed is not None:
-            order = torch.randperm(len(y), generator=torch.Generator().manual_seed(epoch_seed(self.seed, epoch)))
+            generator = torch.Generator().manual_seed(epoch_seed(self.seed, epoch))
+            if self.weights is None:
+                order = torch.randperm(len(y), generator=generator)
+            else:
+                order = torch.multinomial(self.weights, len(y), replacement=True, generator=generator)
         for rows in order[rank::size].split(self.batch_size * self.block):
-            yield list(self.sliced(x[rows], y[rows]))
+            yield list(self.sliced(*(part[rows] for part in parts)))
 
-    def sliced(self, x: Tensor, y: Tensor) -> Iterator[Batch]:
-        return zip(x.split(self.batch_size), y.split(self.batch_size), strict=True)
+    def sliced(self, *parts: Tensor) -> Iterator[Batch]:
+        return zip(*(part.split(self.batch_size) for part in parts), strict=True)
 
 
 class InMemory(LightningDataModule):
@@ -98,13 +119,23 @@ class InMemory(LightningDataModule):
         batch_size: Samples per step of training.
         eval_batch_size: Samples per forward pass where nothing is learnt; no metric depends on it.
         shuffle: Whether each epoch takes the training rows in another order.
+        labels: Share of the training rows that are learnt from, the same of each class; scalers are fitted on all.
+        sampler: ``balanced`` draws training rows, with replacement, so that every class comes equally often.
     """
 
     spec: Spec
 
-    def __init__(self, batch_size: int = 64, eval_batch_size: int = 1024, shuffle: bool = True):
+    def __init__(
+        self,
+        batch_size: int = 64,
+        eval_batch_size: int = 1024,
+        shuffle: bool = True,
+        labels: float = 1.0,
+        sampler: str | None = None,
+    ):
         super().__init__()
         self.batch_size, self.eval_batch_size, self.shuffle = batch_size, eval_batch_size, shuffle
+        self.labels, self.sampler = labels, sampler
         self.seed, self.block = 0, BLOCK  # each run sets its own
         self.splits: dict[str, Split] = {}
 
@@ -124,10 +155,19 @@ class InMemory(LightningDataModule):
         if self.splits:
             return
         self.splits = self.load()
-        for name, (x, y, rows) in self.splits.items():
+        if self.sampler and not self.spec.classes:
+            raise UserError(f"data.sampler={self.sampler}: needs classes; {self.spec.target} is a number")
+        if self.labels < 1:
+            self.splits["train"] = some(self.splits["train"], self.labels, self.spec.classes)
+        if self.spec.classes:
+            counts = self.splits["train"].y.bincount(minlength=len(self.spec.classes))
+            self.spec = self.spec._replace(counts=tuple(counts.tolist()))
+        for name, (x, y, rows, _) in self.splits.items():
             if len(y) < 2:
                 raise UserError(f"data: the {name} split has fewer than two rows; there are {self.sizes()}")
-            bad = ~(x.flatten(1).isfinite().all(1) & y.isfinite())
+            if stored(x).isfinite().all() and stored(y).isfinite().all():
+                continue
+            bad = ~(x.flatten(1).isfinite().all(1) & y.reshape(len(y), -1).isfinite().all(1))
             if bad.any():
                 raise UserError(f"data: {int(bad.sum())} rows of {name} hold NaN or infinity, first {rows[bad.numpy()][0]}")
 
@@ -137,15 +177,16 @@ class InMemory(LightningDataModule):
     def fingerprint(self) -> str:
         """A SHA-256 of every tensor of every split: equal if and only if two runs saw the same numbers."""
         digest = hashlib.sha256()
-        for name, (x, y, _) in sorted(self.splits.items()):
+        for name, (x, y, *_) in sorted(self.splits.items()):
             for tensor in (x, y):
-                digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-                digest.update(tensor.contiguous().numpy().data)
+                digest.update(f"{name} {tuple(tensor.shape)} {tensor.stride()} {tensor.dtype}".encode())
+                digest.update(stored(tensor).numpy().data)
         return digest.hexdigest()
 
     def train_dataloader(self) -> Batches:
-        seed = self.seed if self.shuffle else None
-        return Batches(self.splits["train"], self.batch_size, self.block, seed, self.trainer)
+        seed, train = self.seed if self.shuffle else None, self.splits["train"]
+        weights = 1 / torch.tensor(self.spec.counts)[train.y] if self.sampler else None
+        return Batches(train, self.batch_size, self.block, seed, self.trainer, weights)
 
     def batches(self, split: str) -> Batches:
         """A split in order, for evaluation."""
@@ -160,6 +201,22 @@ class InMemory(LightningDataModule):
     def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
         # Lightning's own walks through nested batches, which costs more than a small network's step
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+
+def stored(tensor: Tensor) -> Tensor:
+    """The numbers that a tensor is made of, flat: of overlapping windows each number of the series once."""
+    first, steps = tensor.storage_offset(), zip(tensor.shape, tensor.stride(), strict=True)
+    span = 1 + sum((size - 1) * stride for size, stride in steps) if tensor.numel() else 0
+    return torch.as_strided(tensor, (span,), (1,), first) if span < tensor.numel() else tensor.contiguous().flatten()
+
+
+def some(split: Split, share: float, classes: tuple[str, ...]) -> Split:
+    """A share of a split's rows, evenly spread over them and the same of each class, but at least one."""
+    groups = [torch.nonzero(split.y == number)[:, 0] for number in range(len(classes))] or [torch.arange(len(split.y))]
+    kept = [rows[torch.linspace(0, len(rows) - 1, max(1, round(share * len(rows)))).long()] for rows in groups if len(rows)]
+    rows = torch.cat(kept).sort().values
+    time = None if split.time is None else split.time[rows]
+    return Split(split.x[rows], split.y[rows], split.rows[rows.numpy()], time)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 import pandas as pd
 from torch import Tensor
 
 from src.data.memory import Batch
+from src.errors import UserError
 from src.tasks.task import Task
 
 
 class Regression(Task):
     """Predicts a number. The network works in the target's scaled units; metrics and tables are in its own."""
+
+    def __init__(self, *parts: Any, **more: Any):
+        super().__init__(*parts, **more)
+        if self.spec.classes:
+            raise UserError(f"task=regression: {self.spec.target} is a class, not a number; take task=classification")
 
     def loss_of(self, output: Tensor, target: Tensor) -> Tensor:
         return self.loss(output.squeeze(1), target)
@@ -19,11 +26,11 @@ class Regression(Task):
     def predict(self, output: Tensor, target: Tensor) -> Batch:
         return self.unscaled(output.squeeze(1)), self.unscaled(target)
 
-    def table(self, output: Tensor, rows: pd.Index) -> pd.DataFrame:
-        return pd.DataFrame({"prediction": self.unscaled(output.squeeze(1)).numpy()}, index=rows)
-
-    def actual(self, target: Tensor) -> np.ndarray:
-        return self.unscaled(target).numpy()
+    def table(self, output: Tensor, rows: pd.Index, target: Tensor | None = None) -> pd.DataFrame:
+        columns = {"prediction": self.unscaled(output.squeeze(1)).numpy()}
+        if target is not None:
+            columns["actual"] = self.unscaled(target).numpy()
+        return pd.DataFrame(columns, index=rows)
 
     def unscaled(self, values: Tensor) -> Tensor:
         return values.double() * self.spec.scale + self.spec.center

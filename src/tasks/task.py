@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import LightningModule
@@ -19,7 +18,7 @@ from src.data.memory import Batch, epoch_seed
 
 
 class Task(LightningModule):
-    """Trains and measures a network. A subclass says what outputs mean (``loss_of``, ``predict``).
+    """Trains and measures a network. A subclass says what outputs mean (``loss_of``, ``predict``, ``table``).
 
     Outputs are collected, and metrics computed once per epoch on the whole split in double precision: no metric depends
     on the batch size, and a step logs nothing.
@@ -73,16 +72,25 @@ class Task(LightningModule):
         raise NotImplementedError
 
     def predict(self, output: Tensor, target: Tensor) -> Batch:
-        """Predictions and targets in original units, in double precision."""
+        """Predictions and targets as the metrics want them, in original units and double precision."""
         raise NotImplementedError
 
-    def table(self, output: Tensor, rows: pd.Index) -> pd.DataFrame:
-        """Predictions of outputs (n, outputs) as a table with one row per sample."""
+    def table(self, output: Tensor, rows: pd.Index, target: Tensor | None = None) -> pd.DataFrame:
+        """Predictions of outputs (n, outputs), one row per sample, and the truth beside them where it is known."""
         raise NotImplementedError
 
-    def actual(self, target: Tensor) -> np.ndarray:
-        """Targets (n,) in original units, to stand beside the predictions."""
-        raise NotImplementedError
+    # what a subclass may say
+
+    def target_of(self, x: Tensor, y: Any) -> Any:
+        """What the network is to give for inputs ``x``."""
+        return y
+
+    def measured(self, output: Tensor, target: Tensor, *when: Tensor) -> Batch:
+        """The part of a batch's outputs and targets that is measured and recorded."""
+        return output, target
+
+    def calibrate(self, output: Tensor, target: Tensor) -> None:
+        """Sets from the validation split, in buffers that travel with the weights, what measuring needs."""
 
     # training
 
@@ -103,21 +111,24 @@ class Task(LightningModule):
         optimizer: Any = self.optimizers()
         # only a gradient scaler needs Lightning's own, whose hooks cost a tenth of an epoch
         backward = self.manual_backward if self.trainer.precision == "16-mixed" else torch.Tensor.backward
-        for x, y in batches:
+        for x, y, *when in batches:
             optimizer.zero_grad()
-            output = self.network(x)
-            loss = self.loss_of(output, y)
+            output, target = self.network(x), self.target_of(x, y)
+            loss = self.loss_of(output, target, *when)
             if self.l1:
                 loss = loss + self.l1 * sum(weight.abs().sum() for weight in self.network.parameters())
             backward(loss)
             if self.gradient_clip:
                 self.clip_gradients(optimizer, self.gradient_clip)
             optimizer.step()
-            self.collected["train"].append((output.detach(), y))
+            self.collected["train"].append(self.measured(output.detach(), target, *when))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.collect("val", batch)
+
+    def collect(self, split: str, batch: Batch) -> None:
         x, y = batch
-        self.collected["val"].append((self.network(x), y))
+        self.collected[split].append(self.measured(self.network(x), self.target_of(x, y)))
 
     def on_validation_epoch_end(self) -> None:
         # Lightning validates inside the training epoch, after its last batch: both splits become one row of metrics.csv
@@ -135,10 +146,12 @@ class Task(LightningModule):
 
     def log_epoch(self) -> None:
         row: dict[str, float] = {}
-        for split in ("train", "val"):
+        for split in ("val", "train"):
             if self.collected[split]:
+                if split == "val":
+                    self.calibrate(*self.outputs_of(split))
                 row |= {f"{split}/{name}": value for name, value in self.measure(split).items()}
-        if not all(map(math.isfinite, row.values())):
+        if not all(math.isfinite(value) for name, value in row.items() if name.endswith("/loss")):
             self.diverged = self.trainer.should_stop = True
         optimizer: Any = self.optimizers()
         row |= {"lr": optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - self.started}
@@ -153,8 +166,7 @@ class Task(LightningModule):
     # evaluation
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        x, y = batch
-        self.collected["test"].append((self.network(x), y))
+        self.collect("test", batch)
 
     def on_test_epoch_end(self) -> None:
         self.tested = self.outputs_of("test"), self.measure("test")
@@ -164,7 +176,8 @@ class Task(LightningModule):
     def predictions(self, x: Tensor, rows: pd.Index, batch_size: int) -> pd.DataFrame:
         """The table of predictions for inputs (n, *shape) of any source."""
         self.eval()
-        return self.table(torch.cat([self.network(part) for part in x.split(batch_size)]), rows)
+        output = torch.cat([self.network(part) for part in x.split(batch_size)])
+        return self.table(output, rows, self.target_of(x, None))
 
     def outputs_of(self, split: str) -> Batch:
         output, target = (torch.cat(parts).cpu() for parts in zip(*self.collected[split], strict=True))
