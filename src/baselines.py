@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class Lasso(RegressorMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> Lasso:
         scaled = StandardScaler().fit_transform(X)
-        largest = np.abs(scaled.T @ (y - np.mean(y))).max() / len(y)
+        largest = np.abs(scaled.T @ (np.asarray(y) - np.mean(y, axis=0))).max() / len(y)
         search = GridSearchCV(
             Pipeline([("scaler", StandardScaler()), ("lasso", linear_model.Lasso(max_iter=30_000))]),
             {"lasso__alpha": np.geomspace(largest, largest / 100, self.alphas)},
@@ -53,17 +54,68 @@ class Lasso(RegressorMixin, BaseEstimator):
         return self.best_.predict(X)
 
 
-class LastValue(RegressorMixin, BaseEstimator):
-    """Predicts the target's last known value: the column ``<target>_1`` of the flattened lags."""
+class SeasonalNaive(RegressorMixin, BaseEstimator):
+    """Predicts the target's value one season before, a column ``<target>_<lag>`` of the flattened lags.
 
-    def fit(self, X: pd.DataFrame, y: pd.Series) -> LastValue:
-        self.column_ = f"{y.name}_1"
-        if self.column_ not in X:
-            raise UserError(f"model=last_value: the inputs do not hold {self.column_}; add {y.name} to data.features")
+    Args:
+        season: Steps of a season; with 1 the prediction is the last known value.
+    """
+
+    def __init__(self, season: int = 1):
+        self.season = season
+
+    def fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> SeasonalNaive:
+        names = list(y.columns) if isinstance(y, pd.DataFrame) else [y.name]
+        self.columns_ = [f"{names[0]}_{self.season - step % self.season}" for step in range(len(names))]
+        if missing := [column for column in self.columns_ if column not in X]:
+            raise UserError(
+                f"model: the inputs do not hold {missing[0]}; {names[0]} must be among data.features, and data.lags at "
+                f"least the season of {self.season}"
+            )
         return self
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
-        return X[self.column_].to_numpy()
+        return X[self.columns_].to_numpy()
+
+
+class ARIMA(RegressorMixin, BaseEstimator):
+    """Seasonal ARIMA of the target (statsmodels' SARIMAX), fitted to the training series and filtered through each window.
+
+    Args:
+        order: Autoregressive terms, differences, moving-average terms.
+        seasonal_order: The same, of whole seasons.
+        season: Steps of a season; 1 for none.
+    """
+
+    def __init__(self, order: list[int], seasonal_order: list[int], season: int = 1):
+        self.order, self.seasonal_order, self.season = order, seasonal_order, season
+
+    def model(self, series: np.ndarray) -> Any:
+        try:
+            from statsmodels.tsa.statespace.sarimax import SARIMAX
+        except ImportError:
+            raise UserError("model=arima: needs the package statsmodels; pip install -e '.[forecasting]'") from None
+        seasonal = (*self.seasonal_order, self.season) if self.season > 1 else (0, 0, 0, 0)
+        return SARIMAX(series, order=tuple(self.order), seasonal_order=seasonal)
+
+    def fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> ARIMA:
+        first = y.to_frame() if isinstance(y, pd.Series) else y
+        self.columns_ = [name for name in X if str(name).rpartition("_")[0] == first.columns[0]]
+        self.horizon_ = first.shape[1]
+        # windows follow one another: the first, and what came after each
+        series = np.concatenate([X[self.columns_].iloc[0], first.iloc[:, 0], first.iloc[-1, 1:]])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of starting values, and of a fit that stops at its last iteration
+            self.parameters_ = np.asarray(self.model(series).fit(disp=False).params)
+        return self
+
+    def forecast(self, X: pd.DataFrame, steps: int) -> np.ndarray:
+        """What follows each window: (n, steps)."""
+        windows = X[self.columns_].to_numpy()
+        return np.stack([self.model(window).filter(self.parameters_).forecast(steps) for window in windows])
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        return self.forecast(X, self.horizon_)
 
 
 def logistic(penalties: int = 10, folds: int = 5) -> Pipeline:
@@ -82,7 +134,7 @@ def logistic(penalties: int = 10, folds: int = 5) -> Pipeline:
 
 
 # What stored baselines are made of beside what skops trusts: our own classes, and the trees of gradient boosting.
-TRUSTED = [f"{cls.__module__}.{cls.__name__}" for cls in (Lasso, LastValue, TreePredictor)]
+TRUSTED = [f"{cls.__module__}.{cls.__name__}" for cls in (Lasso, SeasonalNaive, ARIMA, TreePredictor)]
 
 
 class Estimator(nn.Module):
@@ -101,11 +153,12 @@ class Estimator(nn.Module):
 
     def fit(self, x: Tensor, y: Tensor) -> None:
         """Fits to inputs (n, *shape) and targets (n,), or (n, outputs) of a forecast."""
-        names = [self.spec.target, *(f"{self.spec.target}+{step}" for step in range(1, self.spec.outputs))]
         target = y.numpy() if self.spec.classes else y.double().numpy()
-        self.estimator.fit(
-            self.frame(x), pd.Series(target, name=names[0]) if target.ndim == 1 else pd.DataFrame(target, columns=names)
-        )
+        if target.ndim == 2 and target.shape[1] > 1:
+            names = [self.spec.target, *(f"{self.spec.target}+{step}" for step in range(1, target.shape[1]))]
+            self.estimator.fit(self.frame(x), pd.DataFrame(target, columns=names))
+        else:
+            self.estimator.fit(self.frame(x), pd.Series(target.ravel(), name=self.spec.target))
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.spec.classes:
@@ -116,6 +169,14 @@ class Estimator(nn.Module):
         chances[:, [int(number) for number in self.estimator.classes_]] = known
         logits = chances.clamp_min(1e-12).log()
         return logits if self.spec.outputs > 1 else logits[:, 1:] - logits[:, :1]
+
+    @property
+    def recursive(self) -> bool:
+        """Whether it goes on from a window by itself, for as long as it is asked to."""
+        return hasattr(self.estimator, "forecast")
+
+    def forecast(self, x: Tensor, steps: int) -> Tensor:
+        return torch.tensor(self.estimator.forecast(self.frame(x), steps)).to(x.dtype)
 
     def coefficients(self) -> pd.Series:
         """Fitted coefficients by column, the intercept last; empty for an estimator without any."""

@@ -22,10 +22,12 @@ def evaluate(config: DictConfig) -> dict[str, float]:
         raise UserError(f"split={config.split}: there is no such split; there are {', '.join(SPLITS)}")
     folder = Path(str(config.run))
     result = results.read(folder)
-    from src import report
+    from src import report, rollout
     from src.build import load_run, quiet
+    from src.data.forecast import Forecast
     from src.fit import device
     from src.measure import measure
+    from src.tasks.forecasting import Forecasting
 
     quiet()
     run, data, task = load_run(folder)
@@ -35,6 +37,8 @@ def evaluate(config: DictConfig) -> dict[str, float]:
         accelerator = "cpu"
     limit = run.trainer.limit_test_batches if config.split == "test" else 1.0
     _, metrics = measure(task, data.batches(config.split), accelerator, limit)
+    if config.split == "test" and isinstance(task, Forecasting) and isinstance(data, Forecast):
+        metrics |= rollout.over_test(task, data, rollout.read_intervals(folder))[1]
     logged = (result["test"] or {}) if config.split == "test" else {}
     report.compare(config.split, metrics, "logged", logged)
     return metrics

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn import metrics
@@ -106,6 +107,18 @@ def calibration(predictions: pd.DataFrame, ax: Axes, bins: int = 10) -> Axes:
     ax.plot(score.groupby(groups).mean(), actual.groupby(groups).mean(), "o-", color=BLUE)
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     ax.set(xlabel="predicted probability", ylabel="share of positives")
+    return ax
+
+
+def forecast(predicted: pd.DataFrame, ax: Axes, history: pd.Series) -> Axes:
+    """A series, and its forecast (columns ``forecast``, ``lower``, ``upper``) with the interval as a band."""
+    ax.plot(history.index, history, color=GREY, linewidth=1, label=history.name)
+    ax.plot(predicted.index, predicted["forecast"], color=BLUE, label="forecast")
+    ax.fill_between(predicted.index, predicted["lower"], predicted["upper"], color=BLUE, alpha=0.2, linewidth=0)
+    ax.axvline(predicted.index[0], color=GREY, linestyle="--", linewidth=1)
+    if isinstance(history.index, pd.DatetimeIndex):
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(ax.xaxis.get_major_locator()))
+    ax.legend(loc="upper left")
     return ax
 
 

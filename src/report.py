@@ -15,8 +15,10 @@ from torchinfo import summary
 
 from src import plots
 from src.baselines import Estimator
+from src.data.forecast import Forecast
 from src.data.memory import InMemory
 from src.tasks.classification import Binary, Classification
+from src.tasks.forecasting import Forecasting
 from src.tasks.regression import Regression
 from src.tasks.task import Task
 
@@ -33,6 +35,8 @@ def announce(result: dict[str, Any], data: InMemory) -> None:
     print(
         f"{result['data']} {result['model']}: {parameters}{data.sizes()} rows, "
         f"{result['protocol']} protocol, seed {result['seed']}, {result['device']}",
+        *data.notes,
+        sep="\n",
         flush=True,
     )
 
@@ -57,6 +61,7 @@ def describe(task: Task, data: InMemory, folder: Path) -> int:
 PICTURES: dict[type[Task], dict[str, Callable[[pd.DataFrame, Axes], Axes]]] = {
     Regression: {"predicted_against_actual": plots.predicted_against_actual, "residuals": plots.residuals},
     Classification: {"confusion_matrix": plots.confusion_matrix},
+    Forecasting: {"predicted_against_actual": plots.predicted_against_actual, "residuals": plots.residuals},
     Binary: {
         "confusion_matrix": plots.confusion_matrix,
         "roc": plots.roc,
@@ -75,6 +80,13 @@ def draw(folder: Path, epochs: pd.DataFrame, table: pd.DataFrame, result: dict[s
     known = next((PICTURES[kind] for kind in type(task).__mro__ if kind in PICTURES), {})
     for name, picture in known.items():
         plots.save(pictures / f"{name}.png", functools.partial(picture, table))
+
+
+def draw_forecast(path: Path, forecast: pd.DataFrame, data: Forecast) -> None:
+    """Draws a recursive forecast behind as much of the history as it is long, at least three seasons of it."""
+    start = data.index.get_loc(forecast.index[0])
+    first = max(0, start - max(2 * len(forecast), 3 * data.season))
+    plots.save(path, lambda ax: plots.forecast(forecast, ax, data.history[first:]))
 
 
 def show(result: dict[str, Any], folder: Path) -> None:

@@ -14,14 +14,16 @@ from hydra.types import RunMode
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig
 
-from src import history, report, results
+from src import history, report, results, rollout
 from src.build import build, data_set, load_weights, quiet
 from src.cli import sentence
+from src.data.forecast import Forecast
 from src.errors import UserError
 from src.fit import device, fit_baseline, fit_network, higher_is_better
 from src.launch import undo
 from src.measure import measure
 from src.schema import trains
+from src.tasks.forecasting import Forecasting
 
 
 class Interrupted(Exception):  # noqa: N818  no error
@@ -121,6 +123,13 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
     if result["best"]:
         load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
         table, result["test"] = measure(task, data.batches("test"), accelerator, config.trainer.limit_test_batches)
+        if isinstance(task, Forecasting) and isinstance(data, Forecast):
+            widths = rollout.intervals(task, data)
+            widths.to_csv(folder / "interval.csv")
+            forecast, more = rollout.over_test(task, data, widths)
+            forecast.to_csv(folder / "forecast.csv", float_format="%.7g")
+            result["test"] |= more
+            report.draw_forecast(folder / "plots" / "forecast.png", forecast, data)
         table.to_csv(folder / "predictions.csv", float_format="%.7g")
         report.draw(folder, epochs, table, result, task)
     result["seconds"]["test"] = time.perf_counter() - begun

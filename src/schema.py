@@ -7,6 +7,7 @@ uses them needs no line here. A name that the table lacks must keep the type it 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
@@ -86,7 +87,9 @@ TERMS: dict[str, Term] = {
     ),
     "day_of_week": flag,
     "eval_batch_size": whole(1),
-    "features": Term("a list of column names", lambda v: isinstance(v, list) and len(v) > 0 and all(map(name.holds, v))),
+    "features": optional(
+        Term("a list of column names", lambda v: isinstance(v, list) and len(v) > 0 and all(map(name.holds, v)))
+    ),
     "labels": Term("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1),
     "lags": whole(1, 10_000),
     "sampler": choice("balanced", None),
@@ -95,19 +98,33 @@ TERMS: dict[str, Term] = {
     "target": name,
     "test": part,
     "validation": Term("a share between 0 and 1, or test", lambda value: value == "test" or part.holds(value)),
+    "ends": whole(1),
+    "every_step": flag,
+    "horizon": whole(1, 10_000),
+    "missing": choice("refuse", "previous", "interpolate"),
+    "origins": whole(1),
+    "path": optional(Term("a file that exists", lambda value: isinstance(value, str) and Path(value).is_file())),
+    "roll_out": optional(whole(1)),
+    "season": whole(1),
+    "windows": choice("fixed", "prefixes"),
     # networks and baselines
     "accepts": listed(choice(*KINDS)),
     "alphas": whole(1),
     "bidirectional": flag,
     "cell": choice("rnn", "lstm", "gru"),
     "dropout": each(share),
+    "head": listed(whole(1)),
     "folds": whole(2),
     "hidden_size": whole(1),
     "input": choice(*KINDS),
     "num_layers": whole(1),
     "tasks": listed(name),
     "widths": listed(whole(1)),
-    # training
+    # tasks and training
+    "alpha": positive,
+    "forgetting": choice("tanh", "shifted_tanh", None),
+    "learn_padding": flag,
+    "level": part,
     "check_val_every_n_epoch": whole(1),
     "devices": Term("1: a run uses one device", lambda value: value == 1),
     "gradient_clip": optional(positive),
@@ -145,6 +162,8 @@ def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> N
     values = leaves(OmegaConf.to_container(config, resolve=True))
     known = leaves(OmegaConf.to_container(reference, resolve=True))
     for key, value in values.items():
+        if value == "???":
+            raise UserError(f"{key}: must be given, as in {key}=...")
         term = TERMS.get(key.rpartition(".")[2])
         if key in INSTEAD:
             raise UserError(f"{key}: {INSTEAD[key]}")

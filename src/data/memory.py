@@ -138,6 +138,7 @@ class InMemory(LightningDataModule):
         self.labels, self.sampler = labels, sampler
         self.seed, self.block = 0, BLOCK  # each run sets its own
         self.splits: dict[str, Split] = {}
+        self.notes: list[str] = []  # what was done to the data that a user should know
 
     def load(self) -> dict[str, Split]:
         """Reads the files, sets ``spec`` and returns the splits ``train``, ``val`` and ``test``."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class Recurrent(nn.Module):
-    """RNN, LSTM or GRU over the steps; the last step's state, through dropout, into one linear layer.
+    """RNN, LSTM or GRU over the steps; the last step's state, through dropout and a head, is the output.
+
+    Where the data set has targets for every step, so has the network, unless it reads backwards, which would show it what it
+    is to predict.
 
     Args:
         spec: Of inputs (steps, features).
@@ -18,7 +23,8 @@ class Recurrent(nn.Module):
         hidden_size: Units per layer and direction.
         num_layers: Layers on top of each other.
         bidirectional: Whether a second direction reads from the end; both ends' last states are joined.
-        dropout: Share of units dropped between layers and before the output.
+        dropout: Share of units dropped between layers and before the head.
+        head: Units of tanh layers before the last linear one.
     """
 
     def __init__(
@@ -29,6 +35,7 @@ class Recurrent(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.1,
+        head: list[int] | None = None,
     ):
         super().__init__()
         self.recurrent = CELLS[cell](
@@ -40,13 +47,31 @@ class Recurrent(nn.Module):
             batch_first=True,
         )
         self.directions = 2 if bidirectional else 1
+        self.every_step = spec.every_step and not bidirectional
+        self.recursive = self.every_step  # it has learnt to go on from any step
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(hidden_size * self.directions, spec.outputs)
+        sizes = [hidden_size * self.directions, *(head or [])]
+        self.head = nn.Sequential(*(layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.Tanh())))
+        self.output = nn.Linear(sizes[-1], spec.outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         states, last = self.recurrent(x)  # (batch, steps, features) -> (batch, steps, directions * hidden)
+        if self.every_step:
+            return self.read(states)  # (batch, steps, outputs)
         if self.directions == 1:
-            return self.output(self.dropout(states[:, -1]))  # (batch, outputs)
+            return self.read(states[:, -1])  # (batch, outputs)
         # the backward direction has read everything at the first step, not at the last: take both from the final states
         final = last[0] if isinstance(last, tuple) else last  # (layers * directions, batch, hidden)
-        return self.output(self.dropout(final[-2:].transpose(0, 1).flatten(1)))
+        return self.read(final[-2:].transpose(0, 1).flatten(1))
+
+    def read(self, states: Tensor) -> Tensor:
+        return self.output(self.head(self.dropout(states)))
+
+    def forecast(self, x: Tensor, steps: int) -> Tensor:
+        """Goes on for ``steps`` values (batch, steps) after series (batch, any steps, 1), reading each value once."""
+        states, last = self.recurrent(x)
+        parts = [self.read(states[:, -1])]  # (batch, outputs)
+        while sum(part.shape[1] for part in parts) < steps:
+            states, last = self.recurrent(parts[-1].unsqueeze(2), last)
+            parts.append(self.read(states[:, -1]))
+        return torch.cat(parts, dim=1)[:, :steps]

@@ -1,0 +1,151 @@
+"""Forecasting: the next values of a series."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torchmetrics import MeanAbsoluteError, Metric
+
+from src.data.memory import Batch
+from src.errors import UserError
+from src.tasks.task import Task
+
+
+class ScaledError(MeanAbsoluteError):
+    """MASE: mean absolute error in units of the seasonal naive forecast's within train (Hyndman and Koehler, 2006)."""
+
+    naive = 1.0
+
+    def compute(self) -> Tensor:
+        return super().compute() / self.naive
+
+
+class Coverage(Metric):
+    """Share of targets that lie within the interval around their prediction."""
+
+    higher_is_better = True
+    half_width: Tensor | float = math.nan
+    inside: Tensor
+    total: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("inside", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, prediction: Tensor, actual: Tensor) -> None:
+        inside = ((prediction - actual).abs() <= self.half_width).double()
+        self.inside += (inside if not bool(torch.as_tensor(self.half_width).isnan().any()) else inside * math.nan).sum()
+        self.total += actual.numel()
+
+    def compute(self) -> Tensor:
+        return self.inside / self.total
+
+
+class Forecasting(Task):
+    """Predicts the values that follow a window, in scaled units; metrics and tables are in the series' own.
+
+    A network may predict after every step of the window (outputs of three axes); it then learns from all, and is measured
+    by what it says after the last. The intervals are split-conformal: half as wide as the ``level`` quantile of the absolute
+    residuals on validation, for each step of the horizon; they travel with the weights.
+
+    Args:
+        level: Share of targets that the intervals should cover.
+        forgetting: Weight of a step at place t of the training series (0 to 1) in the loss: ``tanh`` is tanh(e t),
+            ``shifted_tanh`` is tanh(alpha (t - 1)) + 1, both seed 001's; null weighs all the same.
+        alpha: Of ``shifted_tanh``.
+        learn_padding: Whether zeros that pad a series count as targets (the source's slip) or not.
+        parts: As for every task.
+    """
+
+    half_width: Tensor
+
+    def __init__(
+        self,
+        *,
+        level: float = 0.9,
+        forgetting: str | None = None,
+        alpha: float = 10.0,
+        learn_padding: bool = False,
+        **parts: Any,
+    ):
+        super().__init__(**parts)
+        if self.spec.classes:
+            raise UserError(f"task=forecasting: {self.spec.target} is a class, not a number; take task=classification")
+        self.level, self.forgetting, self.alpha, self.learn_padding = level, forgetting, alpha, learn_padding
+        self.register_buffer("half_width", torch.full((self.spec.outputs,), math.nan))
+        for metric in self.metrics.values():
+            if isinstance(metric, ScaledError):
+                metric.naive = self.spec.naive
+
+    def loss_of(self, output: Tensor, target: Tensor, time: Tensor | None = None) -> Tensor:
+        output = output if output.dim() == 3 else output.unsqueeze(1)  # (batch, steps, horizon)
+        steps = output.shape[1]
+        if time is not None and steps < time.shape[1] and not self.learn_padding and time.isnan().any():
+            raise UserError(
+                "data.windows=prefixes: are padded at their end, where this network does not say what follows; take one "
+                "that predicts at every step (rnn, lstm, gru with model.bidirectional=false), or data.windows=fixed"
+            )
+        errors = self.loss(output, target.unfold(1, self.spec.outputs, 1)[:, -steps:])
+        if time is not None:
+            time = time[:, -steps:]
+            errors = errors * self.weight(time.nan_to_num(1.0)).unsqueeze(2)
+            if not self.learn_padding:
+                errors = errors[time.isfinite()]
+        return errors.mean()
+
+    def weight(self, time: Tensor) -> Tensor:
+        if self.forgetting == "tanh":
+            return torch.tanh(math.e * time)
+        if self.forgetting == "shifted_tanh":
+            return torch.tanh(self.alpha * (time - 1)) + 1
+        return torch.ones_like(time)
+
+    def measured(self, output: Tensor, target: Tensor, *when: Tensor) -> Batch:
+        horizon = self.spec.outputs
+        if when and output.dim() == 3:  # in training a series may be padded: its last real step
+            rows, last = torch.arange(len(output)), when[0].isfinite().sum(1) - 1
+            return output[rows, last], target.unfold(1, horizon, 1)[rows, last]
+        return last_step(output), target[:, -horizon:]
+
+    def calibrate(self, output: Tensor, target: Tensor) -> None:
+        prediction, actual = self.unscaled(output), self.unscaled(target)
+        self.half_width.copy_(conformal((prediction - actual).abs(), self.level))
+        for metric in self.metrics.values():
+            if isinstance(metric, Coverage):
+                metric.half_width = self.half_width.cpu()
+
+    def predict(self, output: Tensor, target: Tensor) -> Batch:
+        for metric in self.metrics.values():
+            if isinstance(metric, Coverage):
+                metric.half_width = self.half_width.cpu()
+        return self.unscaled(output), self.unscaled(target)
+
+    def table(self, output: Tensor, rows: pd.Index, target: Tensor | None = None) -> pd.DataFrame:
+        predicted, half, columns = self.unscaled(last_step(output)), self.half_width.cpu(), {}
+        for step in range(self.spec.outputs):
+            end = f"_{step + 1}" if self.spec.outputs > 1 else ""
+            columns[f"prediction{end}"] = predicted[:, step].numpy()
+            columns[f"lower{end}"] = (predicted[:, step] - half[step]).numpy()
+            columns[f"upper{end}"] = (predicted[:, step] + half[step]).numpy()
+            if target is not None:
+                columns[f"actual{end}"] = self.unscaled(target[:, step]).numpy()
+        return pd.DataFrame(columns, index=rows)
+
+    def unscaled(self, values: Tensor) -> Tensor:
+        return values.double() * self.spec.scale + self.spec.center
+
+
+def last_step(output: Tensor) -> Tensor:
+    """What a network says after the last step of a window: (batch, horizon)."""
+    return output[:, -1] if output.dim() == 3 else output
+
+
+def conformal(residuals: Tensor, level: float) -> Tensor:
+    """The split-conformal quantile of absolute residuals (n, steps) along n; the largest where n is too small for it."""
+    rank = min(math.ceil(level * (len(residuals) + 1)), len(residuals))
+    return residuals.kthvalue(rank, dim=0).values
