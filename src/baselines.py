@@ -39,7 +39,8 @@ class Lasso(RegressorMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> Lasso:
         scaled = StandardScaler().fit_transform(X)
-        largest = np.abs(scaled.T @ (np.asarray(y) - np.mean(y, axis=0))).max() / len(y)
+        target = np.asarray(y)
+        largest = np.abs(scaled.T @ (target - target.mean(axis=0))).max() / len(target)
         search = GridSearchCV(
             Pipeline([("scaler", StandardScaler()), ("lasso", linear_model.Lasso(max_iter=30_000))]),
             {"lasso__alpha": np.geomspace(largest, largest / 100, self.alphas)},

@@ -118,7 +118,7 @@ def forecast(predicted: pd.DataFrame, ax: Axes, history: pd.Series) -> Axes:
     ax.axvline(predicted.index[0], color=GREY, linestyle="--", linewidth=1)
     if isinstance(history.index, pd.DatetimeIndex):
         ax.xaxis.set_major_formatter(ConciseDateFormatter(ax.xaxis.get_major_locator()))
-    ax.legend(loc="upper left")
+    ax.legend()
     return ax
 
 

@@ -1,12 +1,14 @@
-"""Predicts new rows with the tested weights of a run.
+"""Predicts new rows with the tested weights of a run, or forecasts its series.
 
 python -m src.predict run=logs/nyse_rnn/<time> input=new.csv output=predictions.csv
+python -m src.predict run=logs/passengers_lstm/<time> steps=60 output=forecast.csv
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
@@ -14,21 +16,39 @@ from src import results
 from src.cli import app
 from src.errors import UserError
 
-
-def predict(config: DictConfig) -> None:
-    """Writes one prediction, in the target's own units, for each row of the input that can be predicted."""
-    source, output = Path(str(config.input)), Path(str(config.output))
-    if not source.is_file():
-        raise UserError(f"input={source}: there is no such file")
-    if output.is_dir() or not output.resolve().parent.is_dir():
-        raise UserError(f"output={output}: must be a file in a folder that exists")
-    results.read(Path(str(config.run)))
+if TYPE_CHECKING:
     import pandas as pd
 
-    from src.build import load_run, quiet
+
+def predict(config: DictConfig) -> None:
+    """Writes one prediction, in the target's own units, for each row of the input, or each step, that can be predicted."""
+    folder, output = Path(str(config.run)), Path(str(config.output))
+    if (config.input is None) == (config.steps is None):
+        raise UserError("give either input=FILE.csv, to predict new rows, or steps=60, to forecast the run's own series")
+    if config.input is not None and not Path(str(config.input)).is_file():
+        raise UserError(f"input={config.input}: there is no such file")
+    if config.steps is not None and (type(config.steps) is not int or config.steps < 1):
+        raise UserError(f"steps={config.steps}: must be a whole number of at least 1")
+    if config.origin not in ("test", "end"):
+        raise UserError(f"origin={config.origin}: must be test or end")
+    if output.is_dir() or not output.resolve().parent.is_dir():
+        raise UserError(f"output={output}: must be a file in a folder that exists")
+    results.read(folder)
+    from src.build import quiet
 
     quiet()
-    _, data, task = load_run(Path(str(config.run)))
+    if config.steps is None:
+        new_rows(folder, Path(str(config.input)), output)
+    else:
+        further_steps(folder, config.steps, config.origin, output)
+
+
+def new_rows(folder: Path, source: Path, output: Path) -> None:
+    import pandas as pd
+
+    from src.build import load_run
+
+    _, data, task = load_run(folder)
     try:
         frame = pd.read_csv(source, skip_blank_lines=False)
     except (ValueError, OSError) as error:
@@ -45,10 +65,34 @@ def predict(config: DictConfig) -> None:
     except UserError as error:
         raise UserError(f"input={source}: {error}") from error
     table = task.predictions(x, rows, data.eval_batch_size)
+    save(table, output)
+    print(f"{len(table):,} predictions of {data.spec.target} for {len(frame):,} rows: {output}")
+
+
+def further_steps(folder: Path, steps: int, origin: str, output: Path) -> None:
+    from src import report, rollout
+    from src.build import load_run
+    from src.data.forecast import Forecast, shown
+    from src.tasks.forecasting import Forecasting
+
+    _, data, task = load_run(folder)
+    if not isinstance(task, Forecasting) or not isinstance(data, Forecast):
+        raise UserError(f"run={folder}: is no forecast of a series, so there are no steps to go on; give input=FILE.csv")
+    widths = rollout.read_intervals(folder)
+    start, end = data.ends_of["test"]
+    first, count = (start, end - start + steps) if origin == "test" else (end, steps)
+    table = rollout.onward(task, data, widths, first, count)
+    save(table, output)
+    picture = output.with_suffix(".png")
+    report.draw_forecast(picture, table, data)
+    print(f"{count:,} steps of {data.spec.target} from {shown(table.index[0])} on: {output}, {picture}")
+
+
+def save(table: pd.DataFrame, output: Path) -> None:
+    """Writes a table whole or not at all."""
     draft = output.with_name(output.name + ".tmp")
     table.to_csv(draft, float_format="%.7g")
     os.replace(draft, output)
-    print(f"{len(table):,} predictions of {data.spec.target} for {len(frame):,} rows: {output}")
 
 
 main = app(predict, "predict")

@@ -77,6 +77,7 @@ def draw(folder: Path, epochs: pd.DataFrame, table: pd.DataFrame, result: dict[s
     if len(epochs) > 1:
         best = result["best"]["epoch"]
         plots.save(pictures / "learning_curves.png", lambda ax: plots.learning_curves(epochs, ax, best=best))
+    table = table.rename(columns=lambda name: name.removesuffix("_1"))  # of several steps ahead, the first
     known = next((PICTURES[kind] for kind in type(task).__mro__ if kind in PICTURES), {})
     for name, picture in known.items():
         plots.save(pictures / f"{name}.png", functools.partial(picture, table))
@@ -84,7 +85,7 @@ def draw(folder: Path, epochs: pd.DataFrame, table: pd.DataFrame, result: dict[s
 
 def draw_forecast(path: Path, forecast: pd.DataFrame, data: Forecast) -> None:
     """Draws a recursive forecast behind as much of the history as it is long, at least three seasons of it."""
-    start = data.index.get_loc(forecast.index[0])
+    start = int(data.index.searchsorted(forecast.index[0]))
     first = max(0, start - max(2 * len(forecast), 3 * data.season))
     plots.save(path, lambda ax: plots.forecast(forecast, ax, data.history[first:]))
 

@@ -31,10 +31,10 @@ def forecast(network: Any, windows: Tensor, steps: int) -> Tensor:
     """
     if getattr(network, "recursive", False):
         return network.forecast(windows, steps)
-    parts: list[Tensor] = []
+    parts = [last_step(network(windows)).to(windows.dtype)]  # (n, horizon)
     while sum(part.shape[1] for part in parts) < steps:
-        parts.append(last_step(network(windows)).to(windows.dtype))  # (n, horizon)
         windows = torch.cat([windows, parts[-1].unsqueeze(2)], dim=1)[:, -windows.shape[1] :]
+        parts.append(last_step(network(windows)).to(windows.dtype))
     return torch.cat(parts, dim=1)[:, :steps]
 
 

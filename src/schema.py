@@ -171,7 +171,8 @@ def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> N
             raise UserError(f"{key}={shown(value)}: is a group of keys; set the keys below it")
         if key.startswith(("callbacks.", "logger.")) and key.count(".") == 1 and value is not None:
             raise UserError(f"{key}={shown(value)}: must be a class with its arguments, as in {key}._target_=...")
-        if key not in known and not key.startswith(OPEN) and not any(other.startswith(key + ".") for other in known):
+        free = key.startswith(OPEN) or known.get(key.rpartition(".")[0]) == {}  # an empty mapping takes any key
+        if key not in known and not free and not any(other.startswith(key + ".") for other in known):
             raise UserError(unknown_key(key, list(known)))
         if term and not term.holds(value):
             raise UserError(f"{key}={shown(value)}: {key.rpartition('.')[2]} must be {term.says}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -147,12 +148,12 @@ class Forecast(InMemory):
         gaps = series.isna().any(axis=1)
         if gaps.any():
             first = shown(series.index[gaps.to_numpy().argmax()])
-            found = f"{int(gaps.sum())} rows of {len(series)} are missing or have no value, first {first}"
+            found = f"rows that are missing or have no value: {int(gaps.sum())} of {len(series)}, first {first}"
             if self.missing == "refuse":
                 raise UserError(f"data: {found}; fill them with data.missing=previous or data.missing=interpolate")
             series = series.ffill() if self.missing == "previous" else series.interpolate()
             series = series.bfill()
-            self.note(f"{found}: filled ({self.missing})")
+            self.note(f"{found}; filled ({self.missing})")
         return series
 
     def dates(self, column: pd.Series, lines: pd.Index) -> pd.DatetimeIndex:
@@ -178,9 +179,11 @@ class Forecast(InMemory):
         index = series.index
         if len(index) < 3:
             return series
-        frequency = self.frequency or pd.infer_freq(index)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pandas will one day return another class, which works as well
+            frequency = self.frequency or pd.infer_freq(index)
         try:
-            every = frequency or pd.Series(index).diff().mode()[0]
+            every = frequency or pd.Series(index).diff().mode()[0]  # the commonest, where dates are missing
             full = pd.date_range(index[0], index[-1], freq=every, name=index.name)
         except ValueError as error:
             raise UserError(f"data.frequency={self.frequency}: is no frequency that pandas knows (D, W, MS, h)") from error
@@ -205,7 +208,7 @@ class Forecast(InMemory):
         first, last = start - self.lags, end - self.horizon - self.lags + 1  # of the windows' own first rows
         back = self.lags if self.every_step else 1  # steps of a window that have targets
         targets = self.values[self.lags - back + 1 :].unfold(0, back + self.horizon - 1, 1)
-        time = torch.arange(len(self.values))[self.lags - back :].unfold(0, back, 1) / max(1, end)
+        time = (torch.arange(len(self.values)) / end)[self.lags - back :].unfold(0, back, 1)
         return Split(
             self.inputs.unfold(0, self.lags, 1).transpose(1, 2)[first:last],
             targets[first:last],
