@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig
 
-from src import history, report, results
+from src import encoder, history, report, results
 from src.build import build, data_set, load_weights, quiet
 from src.cli import sentence
 from src.errors import UserError
@@ -94,7 +94,9 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
     accelerator = device(config.trainer.accelerator) if network else "cpu"  # where scikit-learn computes
     seed_everything(config.seed, workers=True, verbose=False)
     data = data_set(config)
-    task = build(config, data)
+    if "encoder" in config and not config.resume:
+        encoder.keep(Path(config.encoder), folder)
+    task = build(config, data, folder)
     result |= {"device": accelerator, "threads": torch.get_num_threads(), "fingerprint": data.fingerprint()}
     if network:
         result["parameters"] = report.describe(task, data, folder)

@@ -100,10 +100,16 @@ TERMS: dict[str, Term] = {
     "alphas": whole(1),
     "bidirectional": flag,
     "cell": choice("rnn", "lstm", "gru"),
+    "channels": listed(whole(1)),
     "dropout": each(share),
+    "embedding_size": whole(1),
+    "encoder": Term("the folder of a finished autoencoder's run", lambda value: name.holds(value) and value != "???"),
     "folds": whole(2),
+    "frozen": flag,
+    "head_dropout": share,
     "hidden_size": whole(1),
     "input": choice(*KINDS),
+    "kernel_size": Term("an odd whole number", lambda value: type(value) is int and value > 0 and value % 2 == 1),
     "num_layers": whole(1),
     "tasks": listed(name),
     "widths": listed(whole(1)),
@@ -201,18 +207,22 @@ def check_pairing(config: DictConfig, data: str, model: str) -> None:
     """The model must read the kind of input that the data set gives, and a baseline must be made for the task."""
     given, task = config.data.input, config.task._target_.rpartition(".")[2].lower()
 
+    def does(described: Any) -> list[str]:
+        # a network does what it is asked for, but to give back its input it must be made so
+        return described.get("tasks", ["anything but reconstruction"] if task == "reconstruction" else [task])
+
     def fits(described: Any) -> bool:
-        return given in described["accepts"] and task in described.get("tasks", [task])
+        return given in described["accepts"] and task in does(described)
 
     if fits(config.model):
         return
     files = [(name, OmegaConf.load(CONF / "model" / f"{name}.yaml")) for name in options("model")]
     fitting = [name for name, file in files if fits(OmegaConf.select(file, "model", default=file))]
     reads = f"{model} reads {' or '.join(config.model.accepts)}, and {data} with these options gives {given}"
-    does = f"{model} does {' or '.join(config.model.get('tasks', []))}, and the task is {task}"
+    made = f"{model} does {' or '.join(does(config.model))}, and the task is {task}"
     raise UserError(
-        f"data={data} model={model}: {does if given in config.model.accepts else reads}; "
-        f"models for {task} of {given}: {', '.join(fitting)}"
+        f"data={data} model={model}: {made if given in config.model.accepts else reads}; "
+        f"models for {task} of {given}: {', '.join(fitting) or 'none'}"
     )
 
 

@@ -92,6 +92,7 @@ class EncoderClassifier(nn.Module):
         for size, width in zip(sizes, widths, strict=False):
             layers += [nn.Linear(size, width), nn.ReLU()]
         self.head = nn.Sequential(*layers, nn.Linear(sizes[-1], spec.outputs))
+        self.train()
 
     def train(self, mode: bool = True) -> EncoderClassifier:
         super().train(mode)
