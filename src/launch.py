@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -44,7 +45,8 @@ class Launch(Callback):
     def on_multirun_start(self, config: DictConfig, config_name: str = "train", **_: Any) -> None:
         try:
             notes: set[str] = set()
-            for overrides in differing(jobs(list(config.hydra.overrides.task))):
+            params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+            for overrides in differing(jobs([*params, *config.hydra.overrides.task])):
                 try:
                     experiment = checked(composed(config_name, overrides), config_name, overrides, sweep=True)
                 except UserError as error:
@@ -145,8 +147,9 @@ def undo(folder: Path) -> None:
             path.write_bytes(content)
     elif folder.resolve() in _made:
         shutil.rmtree(folder)
-        for parent in _made[folder.resolve()]:
-            parent.rmdir()
+        with contextlib.suppress(OSError):  # another process has put its runs there
+            for parent in _made[folder.resolve()]:
+                parent.rmdir()
 
 
 def resumed(arguments: list[str]) -> list[str]:

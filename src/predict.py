@@ -5,23 +5,21 @@ python -m src.predict run=logs/nyse_rnn/<time> input=new.csv output=predictions.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src import results
+from src import output, results
 from src.cli import app
 from src.errors import UserError
 
 
 def predict(config: DictConfig) -> None:
     """Writes one prediction, in the target's own units, for each row of the input that can be predicted."""
-    source, output = Path(str(config.input)), Path(str(config.output))
+    source, path = Path(str(config.input)), Path(str(config.output))
     if not source.is_file():
         raise UserError(f"input={source}: there is no such file")
-    if output.is_dir() or not output.resolve().parent.is_dir():
-        raise UserError(f"output={output}: must be a file in a folder that exists")
+    output.check(path)
     results.read(Path(str(config.run)))
     import pandas as pd
 
@@ -45,10 +43,8 @@ def predict(config: DictConfig) -> None:
     except UserError as error:
         raise UserError(f"input={source}: {error}") from error
     table = task.predictions(x, rows, data.eval_batch_size)
-    draft = output.with_name(output.name + ".tmp")
-    table.to_csv(draft, float_format="%.7g")
-    os.replace(draft, output)
-    print(f"{len(table):,} predictions of {data.spec.target} for {len(frame):,} rows: {output}")
+    output.write(table, path)
+    print(f"{len(table):,} predictions of {data.spec.target} for {len(frame):,} rows: {path}")
 
 
 main = app(predict, "predict")
