@@ -23,7 +23,8 @@ from src.schema import check, ignored, trains
 RESUMABLE = ("resume=", "trainer.", "accelerator=", "threads=", "callbacks.progress=")
 
 
-# What this process may undo: folders that it made, with those made around them, and the small files of runs that it goes on with as they were.
+# What this process may undo: folders that it made (with the new ones around each), and the small files of runs that it goes
+# on with, as they were.
 _made: dict[Path, list[Path]] = {}
 _before: dict[Path, dict[Path, bytes]] = {}
 

@@ -22,6 +22,7 @@ from src.fit import device, fit_baseline, fit_network, higher_is_better
 from src.launch import undo
 from src.measure import measure
 from src.schema import trains
+from src.tasks.classification import Classification
 
 
 class Interrupted(Exception):  # noqa: N818  no error
@@ -124,7 +125,9 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
         load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
         table, result["test"] = measure(task, data.batches("test"), accelerator, config.trainer.limit_test_batches)
         table.to_csv(folder / "predictions.csv", float_format="%.7g")
-        report.draw(folder, epochs, table, result, task)
+        if isinstance(task, Classification):
+            report.per_class(table, task).to_csv(folder / "per_class.csv", float_format="%.7g")
+        report.draw(folder, epochs, table, result, task, data)
     result["seconds"]["test"] = time.perf_counter() - begun
     result["seconds"]["total"] = time.perf_counter() - clock
     results.write(folder, result)

@@ -87,14 +87,36 @@ TERMS: dict[str, Term] = {
     "day_of_week": flag,
     "eval_batch_size": whole(1),
     "features": Term("a list of column names", lambda v: isinstance(v, list) and len(v) > 0 and all(map(name.holds, v))),
+    "frequency": Term(
+        "a number above 0, or the two ends of a range, lower first",
+        lambda value: (
+            positive.holds(value)
+            or (isinstance(value, list) and len(value) == 2 and all(map(positive.holds, value)) and value[0] <= value[1])
+        ),
+    ),
     "labels": Term("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1),
     "lags": whole(1, 10_000),
+    "length": optional(whole(1)),
+    "noise": not_negative,
+    "phase": Term("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1),
+    "samples": whole(4),
     "sampler": choice("balanced", None),
     "scaling": choice("train", "all", "none"),
-    "split_seed": whole(0),
+    "split_seed": whole(0, 2**32 - 1),
+    "steps": whole(1),
+    "stride": whole(1),
     "target": name,
     "test": part,
     "validation": Term("a share between 0 and 1, or test", lambda value: value == "test" or part.holds(value)),
+    "waves": Term(
+        "a list of two or more of sine, square, triangle, sawtooth, each once",
+        lambda value: (
+            isinstance(value, list)
+            and {"sine", "square", "triangle", "sawtooth"} >= set(map(str, value))
+            and len(set(map(str, value))) == len(value) >= 2
+        ),
+    ),
+    "window": optional(whole(1)),
     # networks and baselines
     "accepts": listed(choice(*KINDS)),
     "alphas": whole(1),

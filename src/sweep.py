@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from src import history
+from src import history, plots
 from src.report import figure
 
 # Columns of summary.csv that say which job it was; the test metrics and their spread follow.
@@ -61,12 +61,25 @@ def report(folder: Path) -> int:
         shown.add_row(*values, str(len(jobs)), pm(jobs["best"].mean()), *spread, f"{jobs['seconds'].sum():.1f}")
     print(f"\nmean best {table['monitor'].iloc[0]}, and test metrics as mean ± sd, over the jobs of a line:\n")
     Console().print(shown)
+    if means:
+        pictures(folder, table, given[keys], heads[0])
     bad = table[table["status"].isin(["failed", "diverged", "unreadable"])]
     for _, job in bad.iterrows():
         why = "" if pd.isna(job["error"]) else f": {job['error']}"
         print(f"job {job['job']} {job['status']}{why} ({job['overrides']})")
     print(f"\nsummary: {folder / 'summary.csv'}")
     return len(bad)
+
+
+def pictures(folder: Path, table: pd.DataFrame, given: pd.DataFrame, metric: str) -> None:
+    """Draws for every swept key how a test metric depends on it: ``plots/by_<key>.png``, a dot for each job."""
+    short = [key.rpartition(".")[2] for key in given]
+    for key, name in zip(given, short, strict=True):
+        jobs = table.assign(**{name: given[key].fillna("")}).dropna(subset=[metric])
+        file = name if short.count(name) == 1 else key
+        plots.save(
+            folder / "plots" / f"by_{file}.png", lambda ax, jobs=jobs, name=name: plots.spread(jobs, ax, metric, name)
+        )
 
 
 def pm(mean: float, sd: float = math.nan) -> str:
