@@ -6,7 +6,7 @@ python -m src.embed run=logs/waveforms_autoencoder/<time> output=embeddings.csv
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -16,7 +16,6 @@ from src.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import nn
 
     from src.data.memory import InMemory, Split
 
@@ -42,7 +41,7 @@ def embed(config: DictConfig) -> None:
     print(f"{len(table):,} embeddings of {sum(column.startswith('embedding_') for column in table)} numbers: {path}")
 
 
-def embeddings(network: nn.Module, split: Split, data: InMemory) -> pd.DataFrame:
+def embeddings(network: Any, split: Split, data: InMemory) -> pd.DataFrame:
     """One row per sample of a split: its target - a class by its name, a number in its own units - and its embedding."""
     import numpy as np
     import pandas as pd

@@ -99,7 +99,7 @@ def examples(data: InMemory, most: int = 4) -> tuple[Tensor, list[str]]:
 
 
 @torch.inference_mode()
-def attended(network: nn.Module, x: Tensor, names: list[str]) -> pd.DataFrame:
+def attended(network: Any, x: Tensor, names: list[str]) -> pd.DataFrame:
     """The weight of every step, beside the series' first feature."""
     return by_step(names, value=x[:, :, 0], weight=network.attention(x))
 

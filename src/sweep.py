@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 
@@ -77,9 +78,7 @@ def pictures(folder: Path, table: pd.DataFrame, given: pd.DataFrame, metric: str
     for key, name in zip(given, short, strict=True):
         jobs = table.assign(**{name: given[key].fillna("")}).dropna(subset=[metric])
         file = name if short.count(name) == 1 else key
-        plots.save(
-            folder / "plots" / f"by_{file}.png", lambda ax, jobs=jobs, name=name: plots.spread(jobs, ax, metric, name)
-        )
+        plots.save(folder / "plots" / f"by_{file}.png", functools.partial(plots.spread, jobs, metric=metric, by=name))
 
 
 def pm(mean: float, sd: float = math.nan) -> str:
