@@ -163,7 +163,7 @@ def spread(runs: pd.DataFrame, ax: Axes, metric: str = "test.r2", by: str = "mod
         ax.plot(values, [place] * len(values), "o", alpha=0.5, color=BLUE)
         ax.plot([values.mean()] * 2, [place - 0.25, place + 0.25], color=ORANGE)
     ax.set_yticks(range(len(order)), [str(name) for name in order])
-    ax.set(xlabel=metric)
+    ax.set(xlabel=f"{metric} by {by}")
     return ax
 
 
