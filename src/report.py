@@ -83,10 +83,12 @@ def draw(
     known = next((PICTURES[kind] for kind in type(task).__mro__ if kind in PICTURES), {})
     for name, picture in known.items():
         plots.save(pictures / f"{name}.png", functools.partial(picture, table))
-    shown = {"attention": (attended, plots.attention)} if hasattr(task.network, "attention") else {}
-    shown |= {"reconstruction": (reconstructed, plots.reconstruction)} if isinstance(task, Reconstruction) else {}
-    for name, (looked_at, picture) in shown.items():
-        plots.save(pictures / f"{name}.png", functools.partial(picture, looked_at(task.network, *examples(data))))
+    if hasattr(task.network, "attention"):
+        steps = attended(task.network, *examples(data))
+        plots.save(pictures / "attention.png", functools.partial(plots.attention, steps))
+    if isinstance(task, Reconstruction):
+        steps = reconstructed(task.network, *examples(data))
+        plots.save(pictures / "reconstruction.png", functools.partial(plots.reconstruction, steps))
 
 
 def examples(data: InMemory, most: int = 4) -> tuple[Tensor, list[str]]:
@@ -94,7 +96,8 @@ def examples(data: InMemory, most: int = 4) -> tuple[Tensor, list[str]]:
     x, y, rows, _ = data.splits["test"]
     if not data.spec.classes:
         return x[:most], [str(row) for row in rows[:most]]
-    places = [int(found[0]) for number in range(len(data.spec.classes)) if len(found := torch.nonzero(y == number))][:most]
+    first = {number: place for place, number in reversed(list(enumerate(y.tolist())))}
+    places = [first[number] for number in sorted(first)][:most]
     return x[places], [f"{data.spec.classes[int(y[place])]}, {rows.name or 'row'} {rows[place]}" for place in places]
 
 

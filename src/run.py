@@ -95,7 +95,7 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
     accelerator = device(config.trainer.accelerator) if network else "cpu"  # where scikit-learn computes
     seed_everything(config.seed, workers=True, verbose=False)
     data = data_set(config)
-    if "encoder" in config and not config.resume:
+    if "encoder" in config and not config.resume:  # a resumed run has its copy
         encoder.keep(Path(config.encoder), folder)
     task = build(config, data, folder)
     result |= {"device": accelerator, "threads": torch.get_num_threads(), "fingerprint": data.fingerprint()}
