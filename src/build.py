@@ -11,10 +11,10 @@ from typing import Any, cast
 import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from src import results
 from src.baselines import Estimator
-from src.cli import sentence
 from src.data.memory import InMemory
 from src.errors import UserError
 from src.schema import trains
@@ -31,6 +31,7 @@ def quiet() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*", category=FutureWarning)
+    warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")  # a frozen encoder is
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 
@@ -52,12 +53,19 @@ def data_set(config: DictConfig) -> InMemory:
     return _prepared[key]
 
 
-def build(config: DictConfig, data: InMemory) -> Task:
-    """The task around its network or baseline, with fresh weights drawn from ``config.seed``."""
+def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Task:
+    """The task around its network or baseline, with fresh weights drawn from ``config.seed``.
+
+    Args:
+        config: Of the run.
+        data: Prepared.
+        folder: Of the run, where there is a copy of the encoder that it goes on from, if it does.
+    """
+    more = {"encoder": trained_encoder(config, data, folder)} if folder and "encoder" in config else {}
     torch.manual_seed(config.seed)
     model = instantiate(config.model)
     try:
-        network = model(spec=data.spec) if trains(config.model) else Estimator(model, data.spec)
+        network = model(spec=data.spec, **more) if trains(config.model) else Estimator(model, data.spec)
         task = instantiate(config.task)(network=network, spec=data.spec, seed=config.seed)
         if trains(config.model):
             (optimizer,), _ = task.configure_optimizers()  # to hear now what its class says of its arguments
@@ -66,6 +74,31 @@ def build(config: DictConfig, data: InMemory) -> Task:
     except (TypeError, ValueError) as error:
         raise UserError(f"model or task: {error}") from error
     return task
+
+
+def trained_encoder(config: DictConfig, data: InMemory, folder: Path) -> nn.Module:
+    """The encoder that a run goes on from, out of the copy in the run's own folder.
+
+    Raises:
+        UserError: Its weights are damaged, or it was made for another shape of inputs.
+    """
+    its, prefix = results.configuration(folder / "encoder"), "network.encoder."
+    checkpoint = folder / "encoder" / "checkpoints" / f"{its.test_weights}.ckpt"
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        shapes = tuple(weights["shape"].tolist()), tuple(data.spec.shape)
+        if shapes[0] != shapes[1]:
+            raise UserError(f"encoder={config.encoder}: reads inputs of shape {shapes[0]}, and these data have {shapes[1]}")
+        encoder = instantiate(its.model)(spec=data.spec).encoder
+        encoder.load_state_dict(weights)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"encoder={config.encoder}: its {checkpoint.name} cannot be loaded; it is damaged, or of another network"
+        ) from error
+    return encoder
 
 
 def load_weights(task: Task, checkpoint: Path) -> None:
@@ -92,20 +125,12 @@ def load_run(folder: Path) -> tuple[DictConfig, InMemory, Task]:
         UserError: The folder holds no complete run, or its data have changed since.
     """
     result = results.read(folder)
-    path = folder / ".hydra" / "config.yaml"
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file; without it a run cannot be rebuilt")
-    try:
-        config = OmegaConf.load(path)
-    except Exception as error:
-        raise UserError(f"{path}: cannot be read ({sentence(error)})") from error
-    if not isinstance(config, DictConfig) or not {"data", "model", "task", "threads"} <= set(config):
-        raise UserError(f"{path}: is not the configuration of a run")
+    config = results.configuration(folder)
     if config.threads:
         torch.set_num_threads(config.threads)  # the order of a sum, and so its last bit, depends on it
     data = data_set(config)
     if result["fingerprint"] not in (None, data.fingerprint()):
         raise UserError(f"run={folder}: its data have changed since, so its figures cannot be reproduced")
-    task = build(config, data)
+    task = build(config, data, folder)
     load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
     return config, data, task.eval()

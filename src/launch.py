@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src import results
+from src import encoder, results
 from src.cli import compose, explain, jobs, reference, refuse, sentence
 from src.errors import UserError
 from src.schema import check, ignored, trains
@@ -22,8 +23,9 @@ from src.schema import check, ignored, trains
 RESUMABLE = ("resume=", "trainer.", "accelerator=", "threads=", "callbacks.progress=")
 
 
-# What this process may undo: folders that it made, and the small files of runs that it goes on with as they were.
-_made: set[Path] = set()
+# What this process may undo: folders that it made (with the new ones around each), and the small files of runs that it goes
+# on with, as they were.
+_made: dict[Path, list[Path]] = {}
 _before: dict[Path, dict[Path, bytes]] = {}
 
 
@@ -44,7 +46,8 @@ class Launch(Callback):
     def on_multirun_start(self, config: DictConfig, config_name: str = "train", **_: Any) -> None:
         try:
             notes: set[str] = set()
-            for overrides in differing(jobs(list(config.hydra.overrides.task))):
+            params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+            for overrides in differing(jobs([*params, *config.hydra.overrides.task])):
                 try:
                     experiment = checked(composed(config_name, overrides), config_name, overrides, sweep=True)
                 except UserError as error:
@@ -94,6 +97,8 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
         raise UserError(explain(error, config_name, overrides)) from error
     if not sweep and (idle := ignored(config, overrides)):
         raise UserError(f"{idle[0]}: means nothing to {choices.model}, a baseline without a training loop; leave it out")
+    if "encoder" in config and not config.resume:
+        encoder.check(Path(config.encoder))
     if config.resume:
         if sweep or not trains(config.model):
             raise UserError(f"resume={config.resume}: only a single run of a network can be resumed")
@@ -118,8 +123,9 @@ def claim(folder: Path) -> Path:
     for number in range(1, 10_000):
         free = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
         try:
+            around = [parent for parent in free.resolve().parents if not parent.exists()]
             free.mkdir(parents=True)
-            _made.add(free.resolve())
+            _made[free.resolve()] = around
             return free
         except FileExistsError:
             continue
@@ -142,6 +148,9 @@ def undo(folder: Path) -> None:
             path.write_bytes(content)
     elif folder.resolve() in _made:
         shutil.rmtree(folder)
+        with contextlib.suppress(OSError):  # another process has put its runs there
+            for parent in _made[folder.resolve()]:
+                parent.rmdir()
 
 
 def resumed(arguments: list[str]) -> list[str]:

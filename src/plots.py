@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +122,41 @@ def forecast(predicted: pd.DataFrame, ax: Axes, history: pd.Series) -> Axes:
     return ax
 
 
+def attention(steps: pd.DataFrame, ax: Axes) -> Axes:
+    """Series one below the other (columns ``sample``, ``step``, ``value``, ``weight``), dark where their attention is."""
+    for level, one in below_each_other(steps, "value", ax):
+        ax.plot(one["step"], one["value"] + level, color=GREY, linewidth=0.5)
+        shade = one["weight"] / one["weight"].max()
+        ax.scatter(one["step"], one["value"] + level, c=shade, cmap="Blues", vmin=-0.1, vmax=1, s=14, linewidths=0, zorder=2)
+    return ax
+
+
+def reconstruction(steps: pd.DataFrame, ax: Axes) -> Axes:
+    """Series one below the other (columns ``sample``, ``step``, ``input``, ``reconstruction``)."""
+    for level, one in below_each_other(steps, "input", ax):
+        for name, color in (("input", GREY), ("reconstruction", ORANGE)):
+            ax.plot(one["step"], one[name] + level, color=color, linewidth=1, label=name if level == 0 else None)
+    ax.legend(loc="upper right")
+    return ax
+
+
+def below_each_other(steps: pd.DataFrame, column: str, ax: Axes) -> Iterator[tuple[float, pd.DataFrame]]:
+    """The series of a frame, named by ``sample``, each with the height at which it is to be drawn."""
+    height = 1.2 * (steps[column].max() - steps[column].min()) or 1.0
+    for place, (name, one) in enumerate(steps.groupby("sample", sort=False)):
+        ax.text(one["step"].iloc[0], -place * height + one[column].max() + 0.02 * height, str(name), fontsize=8)
+        yield -place * height, one
+    ax.set_yticks([])
+    ax.set(xlabel="step")
+
+
+def reconstruction_error(predictions: pd.DataFrame, ax: Axes) -> Axes:
+    """How many samples have which reconstruction error; those far to the right are unlike what was learnt."""
+    ax.hist(predictions["reconstruction_error"], bins=30, color=BLUE)
+    ax.set(xlabel="reconstruction error (mean square, scaled units)", ylabel="samples")
+    return ax
+
+
 def autocorrelation(series: pd.Series, ax: Axes, lags: int = 35) -> Axes:
     """Correlation of a series with itself 0 … ``lags`` steps before, and the 95 % band of white noise."""
     values = [series.autocorr(lag) for lag in range(lags + 1)]
@@ -141,7 +176,7 @@ def spread(runs: pd.DataFrame, ax: Axes, metric: str = "test.r2", by: str = "mod
         ax.plot(values, [place] * len(values), "o", alpha=0.5, color=BLUE)
         ax.plot([values.mean()] * 2, [place - 0.25, place + 0.25], color=ORANGE)
     ax.set_yticks(range(len(order)), [str(name) for name in order])
-    ax.set(xlabel=metric)
+    ax.set(xlabel=f"{metric} by {by}")
     return ax
 
 

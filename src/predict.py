@@ -6,23 +6,18 @@ python -m src.predict run=logs/passengers_lstm/<time> steps=60 output=forecast.c
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from src import results
+from src import output, results
 from src.cli import app
 from src.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def predict(config: DictConfig) -> None:
     """Writes one prediction, in the target's own units, for each row of the input, or each step, that can be predicted."""
-    folder, output = Path(str(config.run)), Path(str(config.output))
+    folder, path = Path(str(config.run)), Path(str(config.output))
     if (config.input is None) == (config.steps is None):
         raise UserError("give either input=FILE.csv, to predict new rows, or steps=60, to forecast the run's own series")
     if config.input is not None and not Path(str(config.input)).is_file():
@@ -31,19 +26,18 @@ def predict(config: DictConfig) -> None:
         raise UserError(f"steps={config.steps}: must be a whole number of at least 1")
     if config.origin not in ("test", "end"):
         raise UserError(f"origin={config.origin}: must be test or end")
-    if output.is_dir() or not output.resolve().parent.is_dir():
-        raise UserError(f"output={output}: must be a file in a folder that exists")
+    output.check(path)
     results.read(folder)
     from src.build import quiet
 
     quiet()
     if config.steps is None:
-        new_rows(folder, Path(str(config.input)), output)
+        new_rows(folder, Path(str(config.input)), path)
     else:
-        further_steps(folder, config.steps, config.origin, output)
+        further_steps(folder, config.steps, config.origin, path)
 
 
-def new_rows(folder: Path, source: Path, output: Path) -> None:
+def new_rows(folder: Path, source: Path, path: Path) -> None:
     import pandas as pd
 
     from src.build import load_run
@@ -65,11 +59,11 @@ def new_rows(folder: Path, source: Path, output: Path) -> None:
     except UserError as error:
         raise UserError(f"input={source}: {error}") from error
     table = task.predictions(x, rows, data.eval_batch_size)
-    save(table, output)
-    print(f"{len(table):,} predictions of {data.spec.target} for {len(frame):,} rows: {output}")
+    output.write(table, path)
+    print(f"{len(table):,} predictions of {data.spec.target} for {len(frame):,} rows: {path}")
 
 
-def further_steps(folder: Path, steps: int, origin: str, output: Path) -> None:
+def further_steps(folder: Path, steps: int, origin: str, path: Path) -> None:
     from src import report, rollout
     from src.build import load_run
     from src.data.forecast import Forecast, shown
@@ -82,17 +76,10 @@ def further_steps(folder: Path, steps: int, origin: str, output: Path) -> None:
     start, end = data.ends_of["test"]
     first, count = (start, end - start + steps) if origin == "test" else (end, steps)
     table = rollout.onward(task, data, widths, first, count)
-    save(table, output)
-    picture = output.with_suffix(".png")
+    output.write(table, path)
+    picture = path.with_suffix(".png")
     report.draw_forecast(picture, table, data)
-    print(f"{count:,} steps of {data.spec.target} from {shown(table.index[0])} on: {output}, {picture}")
-
-
-def save(table: pd.DataFrame, output: Path) -> None:
-    """Writes a table whole or not at all."""
-    draft = output.with_name(output.name + ".tmp")
-    table.to_csv(draft, float_format="%.7g")
-    os.replace(draft, output)
+    print(f"{count:,} steps of {data.spec.target} from {shown(table.index[0])} on: {path}, {picture}")
 
 
 main = app(predict, "predict")

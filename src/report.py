@@ -7,10 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import torch
 from matplotlib.axes import Axes
 from rich.console import Console
 from rich.table import Table
+from sklearn.metrics import classification_report
+from torch import Tensor, nn
 from torchinfo import summary
 
 from src import plots
@@ -19,6 +23,7 @@ from src.data.forecast import Forecast
 from src.data.memory import InMemory
 from src.tasks.classification import Binary, Classification
 from src.tasks.forecasting import Forecasting
+from src.tasks.reconstruction import Reconstruction
 from src.tasks.regression import Regression
 from src.tasks.task import Task
 
@@ -68,10 +73,13 @@ PICTURES: dict[type[Task], dict[str, Callable[[pd.DataFrame, Axes], Axes]]] = {
         "precision_recall": plots.precision_recall,
         "calibration": plots.calibration,
     },
+    Reconstruction: {"reconstruction_error": plots.reconstruction_error},
 }
 
 
-def draw(folder: Path, epochs: pd.DataFrame, table: pd.DataFrame, result: dict[str, Any], task: Task) -> None:
+def draw(
+    folder: Path, epochs: pd.DataFrame, table: pd.DataFrame, result: dict[str, Any], task: Task, data: InMemory
+) -> None:
     """Draws the pictures of a run into ``plots/``."""
     pictures = folder / "plots"
     if len(epochs) > 1:
@@ -81,6 +89,49 @@ def draw(folder: Path, epochs: pd.DataFrame, table: pd.DataFrame, result: dict[s
     known = next((PICTURES[kind] for kind in type(task).__mro__ if kind in PICTURES), {})
     for name, picture in known.items():
         plots.save(pictures / f"{name}.png", functools.partial(picture, table))
+    if hasattr(task.network, "attention"):
+        steps = attended(task.network, *examples(data))
+        plots.save(pictures / "attention.png", functools.partial(plots.attention, steps))
+    if isinstance(task, Reconstruction):
+        steps = reconstructed(task.network, *examples(data))
+        plots.save(pictures / "reconstruction.png", functools.partial(plots.reconstruction, steps))
+
+
+def examples(data: InMemory, most: int = 4) -> tuple[Tensor, list[str]]:
+    """A few test samples (n, steps, features) with their names: the first of each class, or the first ones of all."""
+    x, y, rows, _ = data.splits["test"]
+    if not data.spec.classes:
+        return x[:most], [str(row) for row in rows[:most]]
+    first = {number: place for place, number in reversed(list(enumerate(y.tolist())))}
+    places = [first[number] for number in sorted(first)][:most]
+    return x[places], [f"{data.spec.classes[int(y[place])]}, {rows.name or 'row'} {rows[place]}" for place in places]
+
+
+@torch.inference_mode()
+def attended(network: Any, x: Tensor, names: list[str]) -> pd.DataFrame:
+    """The weight of every step, beside the series' first feature."""
+    return by_step(names, value=x[:, :, 0], weight=network.attention(x))
+
+
+@torch.inference_mode()
+def reconstructed(network: nn.Module, x: Tensor, names: list[str]) -> pd.DataFrame:
+    """The first feature of series and what the network makes of it."""
+    return by_step(names, input=x[:, :, 0], reconstruction=network(x)[:, :, 0])
+
+
+def by_step(names: list[str], **columns: Tensor) -> pd.DataFrame:
+    """One row per sample and step of columns (n, steps)."""
+    steps = next(iter(columns.values())).shape[1]
+    named = {"sample": np.repeat(names, steps), "step": np.tile(np.arange(steps), len(names))}
+    return pd.DataFrame(named | {name: values.flatten().numpy() for name, values in columns.items()})
+
+
+def per_class(table: pd.DataFrame, task: Classification) -> pd.DataFrame:
+    """Precision, recall, F1 and number of test samples of each class, and how many it had in train."""
+    names = list(task.spec.classes)
+    rows = classification_report(table["actual"], table["prediction"], labels=names, output_dict=True, zero_division=0)
+    figures = pd.DataFrame([rows[name] for name in names], index=pd.Index(names, name="class"))
+    return figures.rename(columns={"f1-score": "f1"}).astype({"support": int}).assign(train=task.spec.counts)
 
 
 def draw_forecast(path: Path, forecast: pd.DataFrame, data: Forecast) -> None:
@@ -94,6 +145,11 @@ def show(result: dict[str, Any], folder: Path) -> None:
     """Prints how a run ended: the test metrics, and where everything is."""
     if result["test"]:
         compare("test", result["test"], "documented", result["documented"] or {})
+    if (path := folder / "per_class.csv").is_file() and len(classes := pd.read_csv(path, dtype={"class": str})) <= 12:
+        listed = Table("class", "precision", "recall", "f1", "test samples", "train samples")
+        for name, *figures, support, train in classes.itertuples(index=False):
+            listed.add_row(name, *map(figure, figures), f"{support:,}", f"{train:,}")
+        Console().print(listed)
     best = ""
     if result["best"] and result["last"]["epoch"] > 0:
         best = f", best epoch {result['best']['epoch']} of 0-{result['last']['epoch']} by {result['monitor']}"

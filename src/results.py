@@ -14,6 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import DictConfig, OmegaConf
+
+from src.cli import sentence
 from src.errors import UserError
 
 if TYPE_CHECKING:
@@ -85,6 +88,24 @@ def read(folder: Path | str) -> dict[str, Any]:
         raise UserError(f"run={folder}: no run is there; give the folder that a run printed") from None
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
+
+
+def configuration(folder: Path) -> DictConfig:
+    """The configuration of a run, as it was composed.
+
+    Raises:
+        UserError: It is missing, damaged, or something else.
+    """
+    path = folder / ".hydra" / "config.yaml"
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; without it a run cannot be rebuilt")
+    try:
+        config = OmegaConf.load(path)
+    except Exception as error:
+        raise UserError(f"{path}: cannot be read ({sentence(error)})") from error
+    if not isinstance(config, DictConfig) or not {"data", "model", "task", "threads", "test_weights"} <= set(config):
+        raise UserError(f"{path}: is not the configuration of a run")
+    return config
 
 
 def epochs(history: pd.DataFrame, monitor: str, higher: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig
 
-from src import history, report, results, rollout
+from src import encoder, history, report, results, rollout
 from src.build import build, data_set, load_weights, quiet
 from src.cli import sentence
 from src.data.forecast import Forecast
@@ -23,6 +23,7 @@ from src.fit import device, fit_baseline, fit_network, higher_is_better
 from src.launch import undo
 from src.measure import measure
 from src.schema import trains
+from src.tasks.classification import Classification
 from src.tasks.forecasting import Forecasting
 
 
@@ -96,7 +97,9 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
     accelerator = device(config.trainer.accelerator) if network else "cpu"  # where scikit-learn computes
     seed_everything(config.seed, workers=True, verbose=False)
     data = data_set(config)
-    task = build(config, data)
+    if "encoder" in config and not config.resume:  # a resumed run has its copy
+        encoder.keep(Path(config.encoder), folder)
+    task = build(config, data, folder)
     result |= {"device": accelerator, "threads": torch.get_num_threads(), "fingerprint": data.fingerprint()}
     if network:
         result["parameters"] = report.describe(task, data, folder)
@@ -131,7 +134,9 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
             result["test"] |= more
             report.draw_forecast(folder / "plots" / "forecast.png", forecast, data)
         table.to_csv(folder / "predictions.csv", float_format="%.7g")
-        report.draw(folder, epochs, table, result, task)
+        if isinstance(task, Classification):
+            report.per_class(table, task).to_csv(folder / "per_class.csv", float_format="%.7g")
+        report.draw(folder, epochs, table, result, task, data)
     result["seconds"]["test"] = time.perf_counter() - begun
     result["seconds"]["total"] = time.perf_counter() - clock
     results.write(folder, result)

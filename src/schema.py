@@ -90,11 +90,25 @@ TERMS: dict[str, Term] = {
     "features": optional(
         Term("a list of column names", lambda v: isinstance(v, list) and len(v) > 0 and all(map(name.holds, v)))
     ),
+    "freq": optional(name),
+    "frequency": Term(
+        "a number above 0, or the two ends of a range, lower first",
+        lambda value: (
+            positive.holds(value)
+            or (isinstance(value, list) and len(value) == 2 and all(map(positive.holds, value)) and value[0] <= value[1])
+        ),
+    ),
     "labels": Term("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1),
     "lags": whole(1, 10_000),
+    "length": optional(whole(1)),
+    "noise": not_negative,
+    "phase": Term("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1),
+    "samples": whole(4),
     "sampler": choice("balanced", None),
     "scaling": choice("train", "all", "none"),
-    "split_seed": whole(0),
+    "split_seed": whole(0, 2**32 - 1),
+    "steps": whole(1),
+    "stride": whole(1),
     "target": name,
     "test": part,
     "validation": Term("a share between 0 and 1, or test", lambda value: value == "test" or part.holds(value)),
@@ -107,16 +121,31 @@ TERMS: dict[str, Term] = {
     "roll_out": optional(whole(1)),
     "season": whole(1),
     "windows": choice("fixed", "prefixes"),
+    "waves": Term(
+        "a list of two or more of sine, square, triangle, sawtooth, each once",
+        lambda value: (
+            isinstance(value, list)
+            and {"sine", "square", "triangle", "sawtooth"} >= set(map(str, value))
+            and len(set(map(str, value))) == len(value) >= 2
+        ),
+    ),
+    "window": optional(whole(1)),
     # networks and baselines
     "accepts": listed(choice(*KINDS)),
     "alphas": whole(1),
     "bidirectional": flag,
     "cell": choice("rnn", "lstm", "gru"),
+    "channels": listed(whole(1)),
     "dropout": each(share),
     "head": listed(whole(1)),
+    "embedding_size": whole(1),
+    "encoder": Term("the folder of a finished autoencoder's run", lambda value: name.holds(value) and value != "???"),
     "folds": whole(2),
+    "frozen": flag,
+    "head_dropout": share,
     "hidden_size": whole(1),
     "input": choice(*KINDS),
+    "kernel_size": Term("an odd whole number", lambda value: type(value) is int and value > 0 and value % 2 == 1),
     "num_layers": whole(1),
     "tasks": listed(name),
     "widths": listed(whole(1)),
@@ -221,18 +250,22 @@ def check_pairing(config: DictConfig, data: str, model: str) -> None:
     """The model must read the kind of input that the data set gives, and a baseline must be made for the task."""
     given, task = config.data.input, config.task._target_.rpartition(".")[2].lower()
 
+    def does(described: Any) -> list[str]:
+        # a network does what it is asked for, but to give back its input it must be made so
+        return described.get("tasks", ["anything but reconstruction"] if task == "reconstruction" else [task])
+
     def fits(described: Any) -> bool:
-        return given in described["accepts"] and task in described.get("tasks", [task])
+        return given in described["accepts"] and task in does(described)
 
     if fits(config.model):
         return
     files = [(name, OmegaConf.load(CONF / "model" / f"{name}.yaml")) for name in options("model")]
     fitting = [name for name, file in files if fits(OmegaConf.select(file, "model", default=file))]
     reads = f"{model} reads {' or '.join(config.model.accepts)}, and {data} with these options gives {given}"
-    does = f"{model} does {' or '.join(config.model.get('tasks', []))}, and the task is {task}"
+    made = f"{model} does {' or '.join(does(config.model))}, and the task is {task}"
     raise UserError(
-        f"data={data} model={model}: {does if given in config.model.accepts else reads}; "
-        f"models for {task} of {given}: {', '.join(fitting)}"
+        f"data={data} model={model}: {made if given in config.model.accepts else reads}; "
+        f"models for {task} of {given}: {', '.join(fitting) or 'none'}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from src import history
+from src import history, plots
 from src.report import figure
 
 # Columns of summary.csv that say which job it was; the test metrics and their spread follow.
@@ -60,13 +61,38 @@ def report(folder: Path) -> int:
         spread = [pm(jobs[metric].iloc[0], jobs[metric.replace("_mean", "_sd")].iloc[0]) for metric in means]
         shown.add_row(*values, str(len(jobs)), pm(jobs["best"].mean()), *spread, f"{jobs['seconds'].sum():.1f}")
     print(f"\nmean best {table['monitor'].iloc[0]}, and test metrics as mean ± sd, over the jobs of a line:\n")
-    Console().print(shown)
+    display(shown)
+    if means and keys:
+        by_key(folder, table, given[keys], heads[0])
     bad = table[table["status"].isin(["failed", "diverged", "unreadable"])]
     for _, job in bad.iterrows():
         why = "" if pd.isna(job["error"]) else f": {job['error']}"
         print(f"job {job['job']} {job['status']}{why} ({job['overrides']})")
     print(f"\nsummary: {folder / 'summary.csv'}")
     return len(bad)
+
+
+def by_key(folder: Path, table: pd.DataFrame, given: pd.DataFrame, metric: str) -> None:
+    """Shows for each swept key how a test metric depends on it: a line for each value, and ``plots/by_<key>.png``."""
+    short = [key.rpartition(".")[2] for key in given]
+    shown = Table("key", "value", "jobs", metric, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for key, name in zip(given, short, strict=True):
+        jobs = table.assign(**{name: given[key].fillna("")}).dropna(subset=[metric])
+        for value, values in jobs.groupby(name, sort=False)[metric]:
+            shown.add_row(name, str(value), str(len(values)), pm(values.mean(), values.std()))
+        picture = f"by_{name if short.count(name) == 1 else key}.png"
+        plots.save(folder / "plots" / picture, functools.partial(plots.spread, jobs, metric=metric, by=name))
+    if len(short) > 1:
+        print(f"\ntest {metric} by each key alone, as mean ± sd over all jobs with that value:\n")
+        display(shown)
+    print(f"\npictures: {folder / 'plots'}")
+
+
+def display(table: Table) -> None:
+    """Prints a table in its full width, however narrow the terminal."""
+    console = Console()
+    console.width = max(console.width, console.measure(table, options=console.options.update(width=1000)).maximum)
+    console.print(table)
 
 
 def pm(mean: float, sd: float = math.nan) -> str:

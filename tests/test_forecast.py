@@ -319,7 +319,7 @@ BAD = {
         ["model.bidirectional=false"],
     ),
     "classes": (lambda: changed(0, "units", 0), "task=classification", ["units is a number"]),
-    "frequency": (lambda: changed(0, "units", 0), "data.frequency=never", ["data.frequency=never"]),
+    "frequency": (lambda: changed(0, "units", 0), "data.freq=never", ["data.freq=never"]),
 }
 
 

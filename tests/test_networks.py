@@ -7,6 +7,8 @@ from torch import nn
 from src.build import build, data_set
 from src.cli import compose
 from src.data.memory import Spec
+from src.networks.attention import Attention
+from src.networks.convolutional import CNN1d
 from src.networks.feedforward import MLP
 from src.networks.recurrent import Recurrent
 
@@ -55,6 +57,25 @@ def test_the_backward_direction_has_read_the_whole_series() -> None:
     states, _ = network.recurrent(x)
     joined = torch.cat([states[:, -1, :4], states[:, 0, 4:]], dim=1)
     torch.testing.assert_close(network(x), network.output(joined))
+
+
+@pytest.mark.parametrize("steps", [1, 5, 200])
+def test_a_convolutional_network_takes_any_number_of_steps(steps: int) -> None:
+    network = CNN1d(SERIES._replace(shape=(steps, 3), outputs=2), channels=[4, 8, 16], kernel_size=5).eval()
+    x = torch.randn(7, steps, 3, requires_grad=True)
+    assert network(x).shape == (7, 2)
+    network(x).sum().backward()
+    assert (x.grad.abs().sum(2) > 0).any(0).float().mean() > 0.9, "nearly every step counts for some sample"
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_attention_of_every_kind(cell: str, bidirectional: bool) -> None:
+    network = Attention(SERIES, cell, 4, 1, bidirectional, widths=[8, 4])
+    x = torch.randn(7, 5, 3)
+    assert network(x).shape == (7, 1)
+    assert network.attention(x).shape == (7, 5)
+    assert [layer.out_features for layer in network.head if isinstance(layer, nn.Linear)] == [8, 4, 1]
 
 
 def test_dropout_acts_in_training_only() -> None:

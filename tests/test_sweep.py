@@ -1,6 +1,7 @@
 """Sweeps: one process, one summary, and a job that fails takes nobody with it."""
 
 import re
+from math import prod
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from conftest import result
 
 from src import history
+from src.cli import compose
 
 
 def sweep_folder(out: str) -> Path:
@@ -87,3 +89,36 @@ def test_a_sweep_tells_diverged_from_failed_jobs_and_copes_with_odd_values(call)
     assert re.search(r"^job 2 diverged \(", out, re.MULTILINE), "no error is made up for a diverged job"
     assert re.search(r"^job 1 failed: data.lags=6000", out, re.MULTILINE)
     assert re.search(r"^lr +lags +jobs", out, re.MULTILINE), "only what differs between jobs heads a column"
+
+
+def test_the_waveforms_study_crosses_what_the_sheet_asks_for() -> None:
+    config = compose("train", ["sweep=waveforms_study"], return_hydra_config=True)
+    crossed = config.hydra.sweeper.params
+    assert config.hydra.mode.name == "MULTIRUN"
+    assert set(crossed) == {
+        *("model.cell", "model.num_layers", "model.bidirectional", "data.length"),
+        *("task.optimizer.lr", "task.gradient_clip", "task.optimizer.weight_decay"),
+    }
+    assert prod(len(values.split(",")) for values in crossed.values()) == 128
+
+
+def test_a_study_runs_without_m_and_the_command_line_has_the_last_word(call) -> None:
+    few = ["data.samples=40", "data.length=8", "model.hidden_size=2", "trainer.max_epochs=1", "callbacks.progress=null"]
+    one = ["model.num_layers=1", "task.optimizer.lr=0.01", "task.gradient_clip=null", "task.optimizer.weight_decay=0"]
+    status, out, err = call("sweep=waveforms_study", *few, *one)
+    assert (status, err) == (0, "")
+    folder = sweep_folder(out)
+    table = pd.read_csv(folder / "summary.csv")
+    assert table["status"].tolist() == ["finished"] * 4
+    assert table["data"].eq("waveforms").all()
+    assert table["model"].eq("attention").all()
+    assert sorted(path.name for path in (folder / "plots").iterdir()) == ["by_bidirectional.png", "by_cell.png"]
+    lstm = table[table["overrides"].str.contains("model.cell=lstm")]["accuracy"]
+    assert f"cell           lstm   2     {lstm.mean():.4f}±{lstm.std():.4f}" in out
+
+
+def test_a_bad_job_of_a_study_is_refused_before_all_others(call) -> None:
+    status, _, err = call("sweep=waveforms_study", "task.optimizer.weight_decay=-1")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "task.optimizer.weight_decay=-1: weight_decay must be a number of at least 0" in err
+    assert not list(Path.cwd().iterdir())

@@ -28,7 +28,7 @@ class Forecast(InMemory):
         target: Column to predict.
         features: Columns that the windows hold; null is the target alone, and lets a forecast feed on itself.
         date: Column of dates, in order, oldest or newest first; null counts the rows.
-        frequency: pandas' name of the distance between dates (``D``, ``MS``); null finds it out.
+        freq: pandas' name of the distance between dates (``D``, ``MS``); null finds it out.
         missing: What becomes of missing dates and values: refuse, previous (the value before), or interpolate.
         replace: Values of the target that are known to be wrong, by date (or row number).
         windows: ``fixed`` lengths, or ``prefixes``: to train on, ``ends`` random ends and from each the last 1, 2, …,
@@ -52,7 +52,7 @@ class Forecast(InMemory):
         target: str,
         features: list[str] | None = None,
         date: str | None = None,
-        frequency: str | None = None,
+        freq: str | None = None,
         missing: str = "refuse",
         replace: dict[Any, float] | None = None,
         windows: str = "fixed",
@@ -71,7 +71,7 @@ class Forecast(InMemory):
     ):
         super().__init__(**batches)
         self.path, self.target, self.features = Path(path), target, list(features or [target])
-        self.date, self.frequency, self.missing, self.replace = date, frequency, missing, replace or {}
+        self.date, self.freq, self.missing, self.replace = date, freq, missing, replace or {}
         self.prefixes, self.lags, self.horizon, self.ends, self.season = windows == "prefixes", lags, horizon, ends, season
         self.every_step = every_step or self.prefixes
         self.test, self.validation, self.scaling, self.split_seed = test, validation, scaling, split_seed
@@ -181,16 +181,16 @@ class Forecast(InMemory):
             return series
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pandas will one day return another class, which works as well
-            frequency = self.frequency or pd.infer_freq(index)
+            frequency = self.freq or pd.infer_freq(index)
         try:
             every = frequency or pd.Series(index).diff().mode()[0]  # the commonest, where dates are missing
             full = pd.date_range(index[0], index[-1], freq=every, name=index.name)
         except ValueError as error:
-            raise UserError(f"data.frequency={self.frequency}: is no frequency that pandas knows (D, W, MS, h)") from error
+            raise UserError(f"data.freq={self.freq}: is no frequency that pandas knows (D, W, MS, h)") from error
         if len(odd := index.difference(full)):
             raise UserError(
                 f"column {self.date}: {shown(odd[0])} does not lie on the frequency {every} from {shown(index[0])} on; "
-                "set data.frequency, or data.date=null to count the rows"
+                "set data.freq, or data.date=null to count the rows"
             )
         return series.reindex(full)
 
@@ -247,7 +247,7 @@ class Forecast(InMemory):
     def after(self, index: pd.Index, steps: int) -> pd.Index:
         """The ``steps`` rows that follow an index."""
         if isinstance(index, pd.DatetimeIndex):
-            every = index.freq or self.frequency or pd.Series(index).diff().mode()[0]
+            every = index.freq or self.freq or pd.Series(index).diff().mode()[0]
             return pd.date_range(index[-1], periods=steps + 1, freq=every, name=index.name)[1:]
         return pd.RangeIndex(index[-1] + 1, index[-1] + 1 + steps, name=index.name)
 

@@ -95,7 +95,7 @@ class Task(LightningModule):
     # training
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(self.network.parameters())
+        optimizer = self.make_optimizer([weight for weight in self.network.parameters() if weight.requires_grad])
         return [optimizer], [self.make_scheduler(optimizer)] if self.make_scheduler else []
 
     def on_train_epoch_start(self) -> None:

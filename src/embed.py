@@ -1,0 +1,64 @@
+"""Writes what the encoder of a run makes of every sample, for any estimator.
+
+python -m src.embed run=logs/waveforms_autoencoder/<time> output=embeddings.csv
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from src import output, results
+from src.cli import app
+from src.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from src.data.memory import InMemory, Split
+
+
+def embed(config: DictConfig) -> None:
+    """Writes one row per sample: its name, its split, its target, and the numbers of its embedding."""
+    run, path = Path(str(config.run)), Path(str(config.output))
+    output.check(path)
+    model = results.read(run)["model"]
+    import pandas as pd
+
+    from src.build import load_run, quiet
+
+    quiet()
+    _, data, task = load_run(run)
+    if not hasattr(task.network, "encode"):
+        raise UserError(f"run={run}: {model} has no embeddings; take a run of autoencoder or encoder_classifier")
+    tables = {name: embeddings(task.network, split, data) for name, split in data.splits.items()}
+    for name, table in tables.items():
+        table.insert(0, "split", name)
+    table = pd.concat(tables.values())
+    output.write(table, path)
+    print(f"{len(table):,} embeddings of {sum(column.startswith('embedding_') for column in table)} numbers: {path}")
+
+
+def embeddings(network: Any, split: Split, data: InMemory) -> pd.DataFrame:
+    """One row per sample of a split: its target - a class by its name, a number in its own units - and its embedding."""
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    with torch.inference_mode():
+        numbers = torch.cat([network.encode(x) for x in split.x.split(data.eval_batch_size)]).numpy()
+    y, spec = split.y.numpy(), data.spec
+    target = np.array(spec.classes)[y] if spec.classes else y.astype(float) * spec.scale + spec.center
+    target = target.reshape(len(y), -1)  # of a forecast several columns
+    names = ["target"] if target.shape[1] == 1 else [f"target_{place}" for place in range(target.shape[1])]
+    rows = split.rows.rename(split.rows.name or "row")
+    columns = [*names, *(f"embedding_{place}" for place in range(numbers.shape[1]))]
+    return pd.concat([pd.DataFrame(target, rows), pd.DataFrame(numbers, rows)], axis=1).set_axis(columns, axis=1)
+
+
+main = app(embed, "embed")
+
+if __name__ == "__main__":
+    main()

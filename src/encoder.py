@@ -1,0 +1,39 @@
+"""The encoder of a finished run, for a network that goes on from it (``model=encoder_classifier encoder=DIR``).
+
+The new run keeps a copy of the little that it needs, in ``encoder/``, and stands without the old one from then on.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from src import results
+from src.errors import UserError
+
+
+def files(run: Path, config: DictConfig) -> tuple[Path, Path]:
+    """The two files that an encoder is rebuilt from: the run's configuration and its tested weights."""
+    return run / ".hydra" / "config.yaml", run / "checkpoints" / f"{config.test_weights}.ckpt"
+
+
+def check(run: Path) -> None:
+    """Raises a UserError if there is no finished run of an autoencoder; reads no weights, and so needs no torch."""
+    if not (run / "result.json").is_file():
+        raise UserError(f"encoder={run}: no run is there; give the folder that a run of model=autoencoder printed")
+    status = results.read(run)["status"]
+    config = results.configuration(run)
+    if not config.task._target_.endswith(".Reconstruction"):
+        raise UserError(f"encoder={run}: is a run of {config.model._target_}, which is no autoencoder")
+    if status not in ("finished", "stopped early") or not all(path.is_file() for path in files(run, config)):
+        raise UserError(f"encoder={run}: the run is {status}, or its weights are missing; give a finished one")
+
+
+def keep(run: Path, folder: Path) -> None:
+    """Copies what an encoder is rebuilt from into ``folder/encoder``, at the same places; no second result.json."""
+    for path in files(run, results.configuration(run)):
+        copy = folder / "encoder" / path.relative_to(run)
+        copy.parent.mkdir(parents=True)
+        shutil.copy(path, copy)

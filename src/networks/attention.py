@@ -1,0 +1,67 @@
+"""Recurrent networks that pool all of their steps by attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from src.networks.recurrent import CELLS
+
+
+class Attention(nn.Module):
+    """RNN, LSTM or GRU over the steps, a weighted mean of all states, then linear layers: the course sheet's classifier.
+
+    Additive attention in its simplest form: one linear layer scores each step, and a softmax over the steps makes weights of
+    the scores.
+
+    Args:
+        spec: Of inputs (steps, features).
+        cell: ``rnn``, ``lstm`` or ``gru``.
+        hidden_size: Units per layer and direction.
+        num_layers: Layers on top of each other.
+        bidirectional: Whether a second direction reads from the end.
+        dropout: Share of units dropped between recurrent layers.
+        widths: Units of each hidden linear layer after the pooling.
+        head_dropout: Share dropped after each of them.
+    """
+
+    def __init__(
+        self,
+        spec: Any,
+        cell: str = "lstm",
+        hidden_size: int = 64,
+        num_layers: int = 2,
+        bidirectional: bool = True,
+        dropout: float = 0.3,
+        widths: list[int] | tuple[int, ...] = (32,),
+        head_dropout: float = 0.2,
+    ):
+        super().__init__()
+        self.recurrent = CELLS[cell](
+            spec.shape[-1],
+            hidden_size,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout if num_layers > 1 else 0.0,  # torch warns of dropout between layers where there is one
+            batch_first=True,
+        )
+        size = hidden_size * (2 if bidirectional else 1)
+        self.score = nn.Linear(size, 1)
+        layers: list[nn.Module] = []
+        for width in widths:
+            layers += [nn.Linear(size, width), nn.ReLU(), nn.Dropout(head_dropout)]
+            size = width
+        self.head = nn.Sequential(*layers, nn.Linear(size, spec.outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, _ = self.recurrent(x)  # (batch, steps, features) -> (batch, steps, size)
+        pooled = (states * self.weights(states).unsqueeze(-1)).sum(1)  # (batch, size)
+        return self.head(pooled)  # (batch, outputs)
+
+    def weights(self, states: Tensor) -> Tensor:
+        return self.score(states).squeeze(-1).softmax(1)  # (batch, steps, size) -> (batch, steps)
+
+    def attention(self, x: Tensor) -> Tensor:
+        """The weight of each step of inputs (batch, steps, features): (batch, steps), each row of sum 1."""
+        return self.weights(self.recurrent(x)[0])

@@ -1,0 +1,107 @@
+"""Recurrent autoencoders, and classifiers on their encoders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from src.networks.recurrent import CELLS
+
+
+class Encoder(nn.Module):
+    """Two recurrent layers, features -> 2e -> e; the last state is the embedding of each sample by itself.
+
+    The shape it was made for stays with its weights, so that nobody puts it before data of another.
+
+    Args:
+        spec: Of inputs (steps, features).
+        cell: ``rnn``, ``lstm`` or ``gru``.
+        embedding_size: Numbers that a sample becomes, e.
+    """
+
+    shape: Tensor
+
+    def __init__(self, spec: Any, cell: str = "lstm", embedding_size: int = 64):
+        super().__init__()
+        self.first = CELLS[cell](spec.shape[-1], 2 * embedding_size, batch_first=True)
+        self.second = CELLS[cell](2 * embedding_size, embedding_size, batch_first=True)
+        self.embedding_size = embedding_size
+        self.register_buffer("shape", torch.tensor(spec.shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, _ = self.first(x)  # (batch, steps, features) -> (batch, steps, 2e)
+        states, _ = self.second(states)  # (batch, steps, e)
+        return states[:, -1]  # (batch, e)
+
+
+class Decoder(nn.Module):
+    """The embedding at every step, two recurrent layers e -> e -> 2e, and one linear layer to the features."""
+
+    def __init__(self, spec: Any, cell: str = "lstm", embedding_size: int = 64):
+        super().__init__()
+        self.steps = spec.shape[0]
+        self.first = CELLS[cell](embedding_size, embedding_size, batch_first=True)
+        self.second = CELLS[cell](embedding_size, 2 * embedding_size, batch_first=True)
+        self.output = nn.Linear(2 * embedding_size, spec.shape[-1])
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        repeated = embedding.unsqueeze(1).expand(-1, self.steps, -1)  # (batch, e) -> (batch, steps, e)
+        states, _ = self.first(repeated)
+        states, _ = self.second(states)  # (batch, steps, 2e)
+        return self.output(states)  # (batch, steps, features)
+
+
+class Autoencoder(nn.Module):
+    """Reconstructs series from one embedding per sample.
+
+    Args:
+        spec: Of inputs (steps, features).
+        cell: ``rnn``, ``lstm`` or ``gru``, of the encoder and the decoder.
+        embedding_size: Numbers that a sample becomes.
+    """
+
+    def __init__(self, spec: Any, cell: str = "lstm", embedding_size: int = 64):
+        super().__init__()
+        self.encoder = Encoder(spec, cell, embedding_size)
+        self.decoder = Decoder(spec, cell, embedding_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x))  # (batch, steps, features), as the input
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x)  # (batch, steps, features) -> (batch, e)
+
+
+class EncoderClassifier(nn.Module):
+    """Linear layers on the embeddings of an encoder that was trained before.
+
+    Args:
+        spec: For the number of outputs.
+        encoder: Of a trained autoencoder.
+        frozen: Whether the encoder stays as it is, or learns on with the rest.
+        widths: Units of each hidden layer.
+    """
+
+    def __init__(self, spec: Any, encoder: Encoder, frozen: bool = True, widths: list[int] | tuple[int, ...] = (32,)):
+        super().__init__()
+        self.encoder, self.frozen = encoder.requires_grad_(not frozen), frozen
+        layers: list[nn.Module] = []
+        sizes = [encoder.embedding_size, *widths]
+        for size, width in zip(sizes, widths, strict=False):
+            layers += [nn.Linear(size, width), nn.ReLU()]
+        self.head = nn.Sequential(*layers, nn.Linear(sizes[-1], spec.outputs))
+        self.train()
+
+    def train(self, mode: bool = True) -> EncoderClassifier:
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()  # nor may what a layer keeps besides its weights change
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.encode(x))  # (batch, outputs)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x)  # (batch, steps, features) -> (batch, e)

@@ -1,0 +1,39 @@
+"""Convolutional networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class CNN1d(nn.Module):
+    """Convolutions along the steps, the counterpart of the recurrent networks.
+
+    Each block (convolution, ReLU, max-pooling) halves the steps. The mean over the steps that are left, joined with the last
+    of them, goes through dropout into one linear layer: what there was of a pattern, and how the series ended.
+
+    Args:
+        spec: Of inputs (steps, features), of any number of steps.
+        channels: Of each block.
+        kernel_size: Steps that a convolution sees; odd, so that it looks as far ahead as back.
+        dropout: Share dropped before the output.
+    """
+
+    def __init__(
+        self, spec: Any, channels: list[int] | tuple[int, ...] = (32, 64), kernel_size: int = 5, dropout: float = 0.2
+    ):
+        super().__init__()
+        sizes = [spec.shape[-1], *channels]
+        layers: list[nn.Module] = []
+        for size, width in zip(sizes, channels, strict=False):
+            # ceil_mode keeps a series of one step at one step
+            layers += [nn.Conv1d(size, width, kernel_size, padding="same"), nn.ReLU(), nn.MaxPool1d(2, ceil_mode=True)]
+        self.layers = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(2 * sizes[-1], spec.outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = self.layers(x.transpose(1, 2))  # (batch, steps, features) -> (batch, channels, steps / 2^blocks)
+        return self.output(self.dropout(torch.cat([seen.mean(2), seen[:, :, -1]], dim=1)))  # (batch, outputs)

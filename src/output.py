@@ -1,0 +1,25 @@
+"""Tables that an entry point writes where the user says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def check(output: Path) -> None:
+    """Raises a UserError if no file can be written there."""
+    if output.is_dir() or not output.resolve().parent.is_dir():
+        raise UserError(f"output={output}: must be a file in a folder that exists")
+
+
+def write(table: pd.DataFrame, output: Path) -> None:
+    """Writes a CSV file whole or not at all."""
+    draft = output.with_name(output.name + ".tmp")
+    table.to_csv(draft, float_format="%.7g")
+    os.replace(draft, output)
