@@ -66,7 +66,7 @@ class LastValue(RegressorMixin, BaseEstimator):
         return X[self.column_].to_numpy()
 
 
-def logistic(penalties: int = 10, folds: int = 5) -> Pipeline:
+def logistic(penalties: int = 10, folds: int = 5, solver: str = "lbfgs") -> Pipeline:
     """Logistic regression on standardised columns, the L2 penalty chosen by cross-validated log-loss on train."""
     return make_pipeline(
         StandardScaler(),
@@ -74,6 +74,7 @@ def logistic(penalties: int = 10, folds: int = 5) -> Pipeline:
             Cs=np.logspace(-4, 2, penalties),
             cv=folds,
             scoring="neg_log_loss",
+            solver=solver,
             max_iter=2000,
             l1_ratios=(0.0,),
             use_legacy_attributes=False,
