@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import io
 import os
 import pickle
 import tempfile
@@ -103,25 +106,22 @@ SIMPLE: dict[str, Imputer] = {"zero": zero, "mean": mean, "locf": locf, "linear"
 LEARNT = ("saits", "brits")
 
 
-def make_imputer(name: str, train: np.ndarray, epochs: int = 20, batch_size: int = 64, seed: int = 0) -> Imputer:
-    """An imputer by name; SAITS and BRITS are PyPOTS' and learn from ``train`` (n, steps, variables).
+def require(name: str) -> None:
+    """Raises a UserError if an imputer needs a package that is not installed."""
+    if name in LEARNT and not importlib.util.find_spec("pypots"):
+        raise UserError(
+            f"imputer={name}: is PyPOTS', which is not installed; pip install 'labbook[pypots]', or pip install pypots"
+        )
 
-    Raises:
-        UserError: PyPOTS is not installed.
-    """
-    return SIMPLE[name] if name in SIMPLE else learnt(name, train, epochs, batch_size, seed)
 
-
-def learnt(name: str, train: np.ndarray, epochs: int, batch_size: int, seed: int) -> Imputer:
-    """SAITS or BRITS, with the sizes of PyPOTS' own tutorial."""
+def learnt(name: str, train: np.ndarray, seed: int, epochs: int = 20, batch_size: int = 64) -> Imputer:
+    """SAITS or BRITS of PyPOTS, fitted on ``train`` (n, steps, variables), of a size for one processor."""
     home = os.environ.get("HOME")
-    with tempfile.TemporaryDirectory() as elsewhere:
-        os.environ["HOME"] = elsewhere  # importing PyPOTS writes a settings folder there
+    with tempfile.TemporaryDirectory() as elsewhere, contextlib.redirect_stdout(io.StringIO()):  # it prints a banner
+        os.environ["HOME"] = elsewhere  # and keeps its settings in the home folder
         try:
             from pypots.imputation import BRITS, SAITS
             from pypots.utils.random import set_random_seed
-        except ImportError as error:
-            raise UserError(f"imputer={name}: needs PyPOTS; pip install 'labbook[pypots]' ({error})") from error
         finally:
             os.environ.pop("HOME")
             if home is not None:
@@ -159,17 +159,18 @@ def stage1(raw: Records, provenance: dict[str, Any], **training: int) -> tuple[d
         The content of the file - the documented keys, and what is needed to trust them - and the imputation error on the
         validation split (mean absolute, root mean squared; in deviations of train).
     """
-    seed = provenance["split_seed"]
+    seed, name = provenance["split_seed"], provenance["imputer"]
+    require(name)
     parts = divide(raw.labels, seed, provenance["test"], provenance["validation"])
     center, scale = fitted(raw.values, parts, provenance["scaling"])
-    scaled = {name: ((raw.values[rows] - center) / scale).astype(np.float32) for name, rows in parts.items()}
-    imputer = make_imputer(provenance["imputer"], scaled["train"], seed=seed, **training)
+    scaled = {split: ((raw.values[rows] - center) / scale).astype(np.float32) for split, rows in parts.items()}
+    imputer = learnt(name, scaled["train"], seed, **training) if name in LEARNT else SIMPLE[name]
     content: dict[str, Any] = {}
-    for name, rows in parts.items():
-        content[f"{name}_set_imputation"] = imputer(scaled[name])
-        content[f"{name}_set_labels"] = raw.labels[rows]
-        content[f"{name}_set_ids"] = raw.ids[rows]
-        content[f"{name}_set_descriptors"] = raw.descriptors[rows]
+    for split, rows in parts.items():
+        content[f"{split}_set_imputation"] = imputer(scaled[split])
+        content[f"{split}_set_labels"] = raw.labels[rows]
+        content[f"{split}_set_ids"] = raw.ids[rows]
+        content[f"{split}_set_descriptors"] = raw.descriptors[rows]
     content |= {"variables": list(records.VARIABLES), "scaler_mean": center, "scaler_scale": scale}
     return content | provenance | {"training": training}, errors(imputer, scaled["val"], seed)
 

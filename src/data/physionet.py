@@ -26,8 +26,8 @@ class PhysioNet(InMemory):
 
     - ``imputed``: (48, V [+ D]), hourly means without gaps, from the pickle that stage 1 (``python -m src.impute``) writes.
     - ``masked``: (48, 3 V [+ D]), for a network that deals with gaps itself. Columns 0 to V - 1 hold the hourly means, 0
-      where nothing was measured; V to 2 V - 1 whether it was (1 or 0); 2 V to 3 V - 1 the hours since it last was, over 48: 0
-      in an hour with a measurement, 1 before the first.
+      where nothing was measured; V to 2 V - 1 whether it was (1 or 0); 2 V to 3 V - 1 the hours since it last was, over 48:
+      0 in an hour with a measurement, 1 before the first.
     - ``summaries``: (7 V [+ D],), one row per stay: first, last, min, max, mean, sd and count of each variable's hourly
       means; 0, the mean of train, where it was never measured, as the count tells.
 
@@ -73,16 +73,16 @@ class PhysioNet(InMemory):
     def from_pickle(self) -> dict[str, Split]:
         content = imputation.read(self.pickle) if self.pickle else self.stage1()
         first = content["train_set_imputation"]
-        known = content.get("variables")
-        named = isinstance(known, list) and len(known) == first.shape[2]
-        names = [str(name) for name in known] if named else [f"feature_{place}" for place in range(first.shape[2])]
+        names = content.get("variables")
+        if not isinstance(names, list) or len(names) != first.shape[2]:
+            names = [f"feature_{place}" for place in range(first.shape[2])]
         x = {name: content[f"{name}_set_imputation"] for name in SPLITS}
         if self.descriptors:
-            known = {name: content.get(f"{name}_set_descriptors") for name in SPLITS}
-            if any(part is None or part.shape != (len(x[name]), len(records.DESCRIPTORS)) for name, part in known.items()):
+            stays = {name: np.asarray(content.get(f"{name}_set_descriptors")) for name in SPLITS}
+            if any(part.shape != (len(x[name]), len(records.DESCRIPTORS)) for name, part in stays.items()):
                 raise UserError(f"data.pickle={self.pickle}: holds no descriptors of the stays; set data.descriptors=false")
-            center, scale = imputation.moments(known["train"][:, :3])
-            x = {name: along(x[name], described(known[name], center, scale)) for name in SPLITS}
+            center, scale = imputation.moments(stays["train"][:, :3])
+            x = {name: along(x[name], described(part, center, scale)) for name, part in stays.items()}
         labels = {name: content[f"{name}_set_labels"] for name in SPLITS}
         rows = {name: content.get(f"{name}_set_ids", np.arange(len(labels[name]))) for name in SPLITS}
         return self.finish(x, labels, rows, names)
@@ -161,7 +161,7 @@ def masked(values: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndar
 
 
 def summaries(values: np.ndarray) -> np.ndarray:
-    """Statistics of each variable over the hours, (n, 7 V) in the order of ``STATISTICS``; NaN where nothing was measured."""
+    """Statistics of each variable over the hours, (n, 7 V) in the order of ``STATISTICS``; NaN where never measured."""
     observed = ~np.isnan(values)
     count = observed.sum(1)
     never = count == 0

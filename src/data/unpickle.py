@@ -33,7 +33,7 @@ class Dtype:
 class Array(np.ndarray):
     """An array that is still without its numbers, which come as its state."""
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:  # type: ignore[override]
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         version, shape, dtype, fortran, content = state
         super().__setstate__((version, shape, dtype.numpy, fortran, content))
 
@@ -98,7 +98,7 @@ def load(path: Path | str) -> Any:
         UserError: There is no such file, it is damaged, or it asks for anything but arrays of numbers.
     """
     # an extension code that was looked up before would come from this cache, past find_class
-    copyreg.clear_extension_cache()  # type: ignore[attr-defined]
+    copyreg.clear_extension_cache()
     try:
         with open(path, "rb") as file:
             return NumbersOnly(file).load()
