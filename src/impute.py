@@ -11,24 +11,20 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.cli import app, leaves
+from src.cli import app
 from src.data import records
 from src.errors import UserError
-from src.schema import TERMS, shown
+from src.schema import TERMS, check_term, check_terms, shown
 
 
 def impute(config: DictConfig) -> None:
     """Writes one file for each imputer and prints its error on values that were hidden from it."""
     if "imputer" not in config.data:
         raise UserError("data: only physionet2012 has gaps to fill")
-    chosen = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(chosen, dict)
-    names = chosen["imputer"] if isinstance(chosen["imputer"], list) else [chosen["imputer"]]
-    values = leaves({**chosen, "imputer": None})
-    for key, value in [*values.items(), *(("imputer", name) for name in names)]:
-        term = TERMS.get(key.rpartition(".")[2])
-        if term and not term.holds(value) and (key, value) != ("imputer", None):
-            raise UserError(f"{key}={shown(value)}: {key.rpartition('.')[2]} must be {term.says}")
+    names = list(config.imputer) if OmegaConf.is_list(config.imputer) else [config.imputer]
+    check_terms(config, but="imputer")
+    for name in names:
+        check_term("imputer", name)
     if not names:
         raise UserError(f"imputer=[]: give at least one; imputer must be {TERMS['imputer'].says}")
     if config.output and len(names) != 1:
@@ -43,6 +39,10 @@ def impute(config: DictConfig) -> None:
 
     for name in names:
         imputation.require(name)
+    if set(names) & set(imputation.LEARNT):
+        import torch
+
+        torch.set_num_threads(config.threads)
     raw = records.read(Path(config.data.folder))
     print(described(raw))
     table = Table("imputer", "MAE", "RMSE", "seconds", "file")

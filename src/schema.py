@@ -87,6 +87,7 @@ TERMS: dict[str, Term] = {
     "clip": optional(positive),
     "day_of_week": flag,
     "descriptors": flag,
+    "epochs": whole(1),
     "eval_batch_size": whole(1),
     "features": Term("a list of column names", lambda v: isinstance(v, list) and len(v) > 0 and all(map(name.holds, v))),
     "imputer": choice("zero", "mean", "locf", "linear", "saits", "brits"),
@@ -149,10 +150,10 @@ def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> N
         data: Name of the chosen data set.
         model: Name of the chosen model.
     """
+    check_terms(config)  # first what other values are derived from
     values = leaves(OmegaConf.to_container(config, resolve=True))
     known = leaves(OmegaConf.to_container(reference, resolve=True))
     for key, value in values.items():
-        term = TERMS.get(key.rpartition(".")[2])
         if key in INSTEAD:
             raise UserError(f"{key}: {INSTEAD[key]}")
         if key not in known and any(other.startswith(key + ".") for other in known) and not may_be_null(key, value):
@@ -161,12 +162,25 @@ def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> N
             raise UserError(f"{key}={shown(value)}: must be a class with its arguments, as in {key}._target_=...")
         if key not in known and not key.startswith(OPEN) and not any(other.startswith(key + ".") for other in known):
             raise UserError(unknown_key(key, list(known)))
-        if term and not term.holds(value):
-            raise UserError(f"{key}={shown(value)}: {key.rpartition('.')[2]} must be {term.says}")
-        if term is None and not same_type(value, known.get(key)):
+        check_term(key, value)
+        if key.rpartition(".")[2] not in TERMS and not same_type(value, known.get(key)):
             raise UserError(f"{key}={shown(value)}: must be {kind(known[key])}, as in {key}={shown(known[key])}")
     check_monitor(config)
     check_pairing(config, data, model)
+
+
+def check_terms(config: DictConfig, but: str | None = None) -> None:
+    """Raises a UserError for the first value, of those that are not derived from others, that its name does not allow."""
+    for key, value in leaves(OmegaConf.to_container(config)).items():
+        if key != but and not (isinstance(value, str) and "${" in value):
+            check_term(key, value)
+
+
+def check_term(key: str, value: Any) -> None:
+    """Raises a UserError for a value that its name does not allow."""
+    name = key.rpartition(".")[2]
+    if name in TERMS and not TERMS[name].holds(value):
+        raise UserError(f"{key}={shown(value)}: {name} must be {TERMS[name].says}")
 
 
 def may_be_null(key: str, value: Any) -> bool:

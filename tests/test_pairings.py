@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import ROOT, result
+from conftest import FILES, ROOT, result
 
 
 def names(group: str) -> list[str]:
@@ -17,7 +17,7 @@ def names(group: str) -> list[str]:
 def test_a_pairing_runs_or_is_refused(call, tmp_path: Path, data: str, model: str) -> None:
     limits = ["debug=one_batch"] if "_partial_: true" in (ROOT / "conf" / "model" / f"{model}.yaml").read_text() else []
     few = ["model.alphas=3"] if model == "lasso" else []
-    status, _, err = call(f"data={data}", f"model={model}", *limits, *few, "hydra.run.dir=run")
+    status, _, err = call(f"data={data}", f"model={model}", FILES, *limits, *few, "hydra.run.dir=run")
     if status == 0:
         assert err == ""
         assert result(tmp_path / "run")["status"] == "finished"
@@ -51,7 +51,7 @@ def test_a_network_can_learn_one_batch_by_heart(train) -> None:
 
 
 @pytest.mark.parametrize("recipe", names("recipe"))
-def test_every_recipe_belongs_to_a_pairing_and_has_a_documented_figure(recipe: str) -> None:
+def test_every_recipe_belongs_to_a_pairing_and_says_what_is_documented(recipe: str) -> None:
     data, _, model = recipe.partition("_")
     assert (data, model) in {(data, model) for data in names("data") for model in names("model")}
-    assert yaml.safe_load((ROOT / "conf" / "recipe" / f"{recipe}.yaml").read_text())["documented"]
+    assert "documented" in yaml.safe_load((ROOT / "conf" / "recipe" / f"{recipe}.yaml").read_text())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import io
+import logging
 import os
 import pickle
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,26 +114,36 @@ def require(name: str) -> None:
         )
 
 
-def learnt(name: str, train: np.ndarray, seed: int, epochs: int = 20, batch_size: int = 64) -> Imputer:
-    """SAITS or BRITS of PyPOTS, fitted on ``train`` (n, steps, variables), of a size for one processor."""
+@contextlib.contextmanager
+def quiet_and_away() -> Iterator[None]:
+    """For PyPOTS, which prints a banner, logs to the terminal, and writes its settings into the home folder."""
     home = os.environ.get("HOME")
-    with tempfile.TemporaryDirectory() as elsewhere, contextlib.redirect_stdout(io.StringIO()):  # it prints a banner
-        os.environ["HOME"] = elsewhere  # and keeps its settings in the home folder
+    with tempfile.TemporaryDirectory() as elsewhere, open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        os.environ["HOME"] = elsewhere
+        logging.disable(logging.WARNING)
         try:
-            from pypots.imputation import BRITS, SAITS
-            from pypots.utils.random import set_random_seed
+            yield
         finally:
+            logging.disable(logging.NOTSET)
             os.environ.pop("HOME")
             if home is not None:
                 os.environ["HOME"] = home
-    set_random_seed(seed)
-    common = {"n_steps": train.shape[1], "n_features": train.shape[2], "epochs": epochs, "batch_size": batch_size}
-    if name == "brits":
-        model = BRITS(rnn_hidden_size=64, device="cpu", verbose=False, **common)
-    else:
-        sizes = {"n_layers": 2, "d_model": 64, "n_heads": 4, "d_k": 16, "d_v": 16, "d_ffn": 128}
-        model = SAITS(dropout=0.1, device="cpu", verbose=False, **sizes, **common)
-    model.fit({"X": train})
+
+
+def learnt(name: str, train: np.ndarray, seed: int, epochs: int = 20, batch_size: int = 64) -> Imputer:
+    """SAITS or BRITS of PyPOTS, fitted on ``train`` (n, steps, variables), of a size for one processor."""
+    with quiet_and_away():
+        from pypots.imputation import BRITS, SAITS
+        from pypots.utils.random import set_random_seed
+
+        set_random_seed(seed)
+        common = {"n_steps": train.shape[1], "n_features": train.shape[2], "epochs": epochs, "batch_size": batch_size}
+        if name == "brits":
+            model = BRITS(rnn_hidden_size=64, device="cpu", verbose=False, **common)
+        else:
+            sizes = {"n_layers": 2, "d_model": 64, "n_heads": 4, "d_k": 16, "d_v": 16, "d_ffn": 128}
+            model = SAITS(dropout=0.1, device="cpu", verbose=False, **sizes, **common)
+        model.fit({"X": train})
     return lambda x: zero(model.impute({"X": x}).reshape(x.shape).astype(x.dtype))
 
 

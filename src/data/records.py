@@ -118,7 +118,7 @@ def members(place: Path) -> dict[str, bytes]:
             unpacked = packed.read(LARGEST_ARCHIVE + 1)
         if len(unpacked) > LARGEST_ARCHIVE:
             raise UserError(f"{place}: unpacks to more than {LARGEST_ARCHIVE >> 20} MB, so it is not set-a")
-        with tarfile.open(fileobj=io.BytesIO(unpacked)) as archive:
+        with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as archive:
             for member in archive:
                 name = Path(member.name).name
                 if member.isdir() or (member.isfile() and not name.endswith(".txt")):
