@@ -16,7 +16,7 @@ def names(group: str) -> list[str]:
 @pytest.mark.parametrize("data", names("data"))
 def test_a_pairing_runs_or_is_refused(call, tmp_path: Path, data: str, model: str) -> None:
     limits = ["debug=one_batch"] if "_partial_: true" in (ROOT / "conf" / "model" / f"{model}.yaml").read_text() else []
-    few = ["model.alphas=3"] if model == "lasso" else []
+    few = {"lasso": ["model.alphas=3"], "logistic": ["model.penalties=2"]}.get(model, [])
     status, _, err = call(f"data={data}", f"model={model}", FILES, *limits, *few, "hydra.run.dir=run")
     if status == 0:
         assert err == ""
