@@ -84,7 +84,9 @@ class PhysioNet(InMemory):
             center, scale = imputation.moments(stays["train"][:, :3])
             x = {name: along(x[name], described(part, center, scale)) for name, part in stays.items()}
         labels = {name: content[f"{name}_set_labels"] for name in SPLITS}
-        rows = {name: content.get(f"{name}_set_ids", np.arange(len(labels[name]))) for name in SPLITS}
+        rows = {name: np.asarray(content.get(f"{name}_set_ids")) for name in SPLITS}
+        if any(ids.shape != labels[name].shape for name, ids in rows.items()):  # a file of others has none
+            rows = {name: np.arange(len(labels[name])) for name in SPLITS}
         return self.finish(x, labels, rows, names)
 
     def stage1(self) -> dict[str, Any]:
