@@ -25,6 +25,7 @@ lint: setup ## ruff and mypy
 
 bench: setup ## speed, as ratios to a bare PyTorch loop in the same run
 	@$(RUN) -m benchmarks.speed
+	@[ ! -d data/physionet2012 ] || $(RUN) -m benchmarks.physionet data
 
 logs/sweeps/nyse/summary.csv: | setup
 	@$(RUN) -m src.train -m data=nyse model=rnn,linear,mlp,ols seed=0,1,2,3,4 hydra.sweep.dir=logs/sweeps/nyse

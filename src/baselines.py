@@ -119,7 +119,7 @@ class ARIMA(RegressorMixin, BaseEstimator):
         return self.forecast(X, self.horizon_)
 
 
-def logistic(penalties: int = 10, folds: int = 5) -> Pipeline:
+def logistic(penalties: int = 10, folds: int = 5, solver: str = "lbfgs") -> Pipeline:
     """Logistic regression on standardised columns, the L2 penalty chosen by cross-validated log-loss on train."""
     return make_pipeline(
         StandardScaler(),
@@ -127,6 +127,7 @@ def logistic(penalties: int = 10, folds: int = 5) -> Pipeline:
             Cs=np.logspace(-4, 2, penalties),
             cv=folds,
             scoring="neg_log_loss",
+            solver=solver,
             max_iter=2000,
             l1_ratios=(0.0,),
             use_legacy_attributes=False,

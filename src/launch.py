@@ -11,6 +11,7 @@ from typing import Any
 
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -95,6 +96,8 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
         check(config, reference(config_name, overrides), choices.data, choices.model)
     except OmegaConfBaseException as error:
         raise UserError(explain(error, config_name, overrides)) from error
+    if config.data.get("present"):
+        get_method(config.data.present)(config.data)
     if not sweep and (idle := ignored(config, overrides)):
         raise UserError(f"{idle[0]}: means nothing to {choices.model}, a baseline without a training loop; leave it out")
     if "encoder" in config and not config.resume:

@@ -81,12 +81,12 @@ KINDS = ("table", "series", "prefixes", "masked", "tokens", "bag", "image")
 TERMS: dict[str, Term] = {
     # data
     "batch_size": whole(1),
-    "class_weights": Term(
-        "balanced, or a list of numbers above 0, or null",
-        lambda value: value in (None, "balanced") or (isinstance(value, list) and all(map(positive.holds, value))),
-    ),
+    "clip": optional(positive),
     "day_of_week": flag,
+    "descriptors": flag,
+    "ends": whole(1),
     "eval_batch_size": whole(1),
+    "every_step": flag,
     "features": optional(
         Term("a list of column names", lambda v: isinstance(v, list) and len(v) > 0 and all(map(name.holds, v)))
     ),
@@ -98,29 +98,30 @@ TERMS: dict[str, Term] = {
             or (isinstance(value, list) and len(value) == 2 and all(map(positive.holds, value)) and value[0] <= value[1])
         ),
     ),
+    "horizon": whole(1, 10_000),
+    "imputer": choice("zero", "mean", "locf", "linear", "saits", "brits"),
     "labels": Term("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1),
     "lags": whole(1, 10_000),
     "length": optional(whole(1)),
+    "missing": choice("refuse", "previous", "interpolate"),
     "noise": not_negative,
+    "origins": whole(1),
+    "outputs": choice(1, 2),
+    "path": optional(Term("a file that exists", lambda value: isinstance(value, str) and Path(value).is_file())),
     "phase": Term("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1),
-    "samples": whole(4),
+    "pickle": optional(name),
+    "roll_out": optional(whole(1)),
     "sampler": choice("balanced", None),
+    "samples": whole(4),
     "scaling": choice("train", "all", "none"),
+    "season": whole(1),
     "split_seed": whole(0, 2**32 - 1),
     "steps": whole(1),
     "stride": whole(1),
     "target": name,
     "test": part,
     "validation": Term("a share between 0 and 1, or test", lambda value: value == "test" or part.holds(value)),
-    "ends": whole(1),
-    "every_step": flag,
-    "horizon": whole(1, 10_000),
-    "missing": choice("refuse", "previous", "interpolate"),
-    "origins": whole(1),
-    "path": optional(Term("a file that exists", lambda value: isinstance(value, str) and Path(value).is_file())),
-    "roll_out": optional(whole(1)),
-    "season": whole(1),
-    "windows": choice("fixed", "prefixes"),
+    "view": choice("imputed", "masked", "summaries"),
     "waves": Term(
         "a list of two or more of sine, square, triangle, sawtooth, each once",
         lambda value: (
@@ -130,6 +131,7 @@ TERMS: dict[str, Term] = {
         ),
     ),
     "window": optional(whole(1)),
+    "windows": choice("fixed", "prefixes"),
     # networks and baselines
     "accepts": listed(choice(*KINDS)),
     "alphas": whole(1),
@@ -137,27 +139,33 @@ TERMS: dict[str, Term] = {
     "cell": choice("rnn", "lstm", "gru"),
     "channels": listed(whole(1)),
     "dropout": each(share),
-    "head": listed(whole(1)),
     "embedding_size": whole(1),
     "encoder": Term("the folder of a finished autoencoder's run", lambda value: name.holds(value) and value != "???"),
     "folds": whole(2),
     "frozen": flag,
+    "head": listed(whole(1)),
     "head_dropout": share,
     "hidden_size": whole(1),
     "input": choice(*KINDS),
     "kernel_size": Term("an odd whole number", lambda value: type(value) is int and value > 0 and value % 2 == 1),
     "num_layers": whole(1),
+    "solver": choice("lbfgs", "newton-cholesky"),
     "tasks": listed(name),
     "widths": listed(whole(1)),
     # tasks and training
     "alpha": positive,
-    "forgetting": choice("tanh", "shifted_tanh", None),
-    "learn_padding": flag,
-    "level": part,
     "check_val_every_n_epoch": whole(1),
+    "class_weights": Term(
+        "balanced, or a list of numbers above 0, or null",
+        lambda value: value in (None, "balanced") or (isinstance(value, list) and all(map(positive.holds, value))),
+    ),
     "devices": Term("1: a run uses one device", lambda value: value == 1),
+    "epochs": whole(1),
+    "forgetting": choice("tanh", "shifted_tanh", None),
     "gradient_clip": optional(positive),
     "l1": not_negative,
+    "learn_padding": flag,
+    "level": part,
     "limit_test_batches": positive,
     "limit_train_batches": positive,
     "limit_val_batches": not_negative,
@@ -188,12 +196,12 @@ def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> N
         data: Name of the chosen data set.
         model: Name of the chosen model.
     """
+    check_terms(config)  # first what other values are derived from
     values = leaves(OmegaConf.to_container(config, resolve=True))
     known = leaves(OmegaConf.to_container(reference, resolve=True))
     for key, value in values.items():
         if value == "???":
             raise UserError(f"{key}: must be given, as in {key}=...")
-        term = TERMS.get(key.rpartition(".")[2])
         if key in INSTEAD:
             raise UserError(f"{key}: {INSTEAD[key]}")
         if key not in known and any(other.startswith(key + ".") for other in known) and not may_be_null(key, value):
@@ -203,12 +211,25 @@ def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> N
         free = key.startswith(OPEN) or known.get(key.rpartition(".")[0]) == {}  # an empty mapping takes any key
         if key not in known and not free and not any(other.startswith(key + ".") for other in known):
             raise UserError(unknown_key(key, list(known)))
-        if term and not term.holds(value):
-            raise UserError(f"{key}={shown(value)}: {key.rpartition('.')[2]} must be {term.says}")
-        if term is None and not same_type(value, known.get(key)):
+        check_term(key, value)
+        if key.rpartition(".")[2] not in TERMS and not same_type(value, known.get(key)):
             raise UserError(f"{key}={shown(value)}: must be {kind(known[key])}, as in {key}={shown(known[key])}")
     check_monitor(config)
     check_pairing(config, data, model)
+
+
+def check_terms(config: DictConfig, but: str | None = None) -> None:
+    """Raises a UserError for the first value, of those that are not derived from others, that its name does not allow."""
+    for key, value in leaves(OmegaConf.to_container(config)).items():
+        if key != but and not (isinstance(value, str) and "${" in value):
+            check_term(key, value)
+
+
+def check_term(key: str, value: Any) -> None:
+    """Raises a UserError for a value that its name does not allow."""
+    name = key.rpartition(".")[2]
+    if name in TERMS and not TERMS[name].holds(value):
+        raise UserError(f"{key}={shown(value)}: {name} must be {TERMS[name].says}")
 
 
 def may_be_null(key: str, value: Any) -> bool:

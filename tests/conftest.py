@@ -14,6 +14,7 @@ import pytest
 import src  # noqa: F401  first: it makes torchvision importable beside a torch of another build
 
 ROOT = Path(__file__).parent.parent
+FILES = f"data_dir={ROOT / 'tests' / 'data'}"  # small parts of the data sets that do not come with Labbook
 
 
 @pytest.fixture(autouse=True)

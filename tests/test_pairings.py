@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import ROOT, result
+from conftest import FILES, ROOT, result
+
+# what a data set does not run without
+GIVEN = {"csv": [f"data.path={ROOT}/src/data/files/AirPassengers.csv", "data.target=passengers"], "wordle": ["data.lags=7"]}
 
 
 def names(group: str) -> list[str]:
@@ -16,11 +19,12 @@ def names(group: str) -> list[str]:
 @pytest.mark.parametrize("data", names("data"))
 def test_a_pairing_runs_or_is_refused(call, tmp_path: Path, data: str, model: str) -> None:
     limits = ["debug=one_batch"] if "_partial_: true" in (ROOT / "conf" / "model" / f"{model}.yaml").read_text() else []
-    few = ["model.alphas=3"] if model == "lasso" else []
+    few = {"lasso": ["model.alphas=3"], "logistic": ["model.penalties=2"]}.get(model, [])
+    given = [FILES, *GIVEN.get(data, [])]
     if model == "encoder_classifier":
         few = ["encoder=old"]
-        call(f"data={data}", "model=autoencoder", "model.embedding_size=4", *limits, "hydra.run.dir=old")
-    status, _, err = call(f"data={data}", f"model={model}", *limits, *few, "hydra.run.dir=run")
+        call(f"data={data}", "model=autoencoder", "model.embedding_size=4", *given, *limits, "hydra.run.dir=old")
+    status, _, err = call(f"data={data}", f"model={model}", *given, *limits, *few, "hydra.run.dir=run")
     if status == 0:
         assert err == ""
         assert result(tmp_path / "run")["status"] == "finished"

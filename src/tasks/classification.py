@@ -103,6 +103,10 @@ class Binary(Classification):
             raise UserError(
                 f"task=binary: {self.spec.target} has {len(self.spec.classes)} classes; take task=classification"
             )
+        if self.spec.outputs == 2 and isinstance(self.loss, nn.BCEWithLogitsLoss):
+            raise UserError(
+                "data.outputs=2: is a logit for each class; set task.loss._target_=torch.nn.CrossEntropyLoss too"
+            )
         self.register_buffer("threshold", torch.tensor(0.5))
 
     def weigh(self, weights: Tensor) -> None:

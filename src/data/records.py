@@ -1,0 +1,246 @@
+"""Raw records of intensive-care stays (PhysioNet/Computing in Cardiology Challenge 2012), parsed in one pass."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import re
+import tarfile
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+import pandas as pd
+
+from src.errors import UserError
+
+# fmt: off
+VARIABLES = (
+    "ALP", "ALT", "AST", "Albumin", "BUN", "Bilirubin", "Cholesterol", "Creatinine", "DiasABP", "FiO2", "GCS", "Glucose",
+    "HCO3", "HCT", "HR", "K", "Lactate", "MAP", "MechVent", "Mg", "NIDiasABP", "NIMAP", "NISysABP", "Na", "PaCO2", "PaO2",
+    "Platelets", "RespRate", "SaO2", "SysABP", "Temp", "TroponinI", "TroponinT", "Urine", "WBC", "Weight", "pH",
+)
+# fmt: on
+DESCRIPTORS = ("Age", "Gender", "Height", "ICUType")
+HOURS = 48
+OUTCOME = "In-hospital_death"
+UNKNOWN_AS_MINUS_ONE = ("Gender", "Height", "Weight")
+
+SOURCE = "https://physionet.org/files/challenge-2012/1.0.0/"
+OUTCOMES_SHA256 = "2613ea60ccda29f87571a7d6b09ad130858a8ccd66325bd073365925026883c2"
+HEADER = b"Time,Parameter,Value"
+LINE = re.compile(rb"([0-3]\d|4[0-7]):[0-5]\d,\w+,-?\d+(\.\d*)?(e[+-]?\d+)?|48:00,\w+,-?\d+(\.\d*)?(e[+-]?\d+)?")
+# The largest real record has 40 kB, and the archive 31 MB.
+LARGEST_RECORD, LARGEST_ARCHIVE = 2**20, 2**29
+
+
+class Records(NamedTuple):
+    """Stays in the order of their ids.
+
+    Attributes:
+        values: Mean of each hour, float32 (n, 48, 37), in the units of the source; NaN where nothing was measured.
+        descriptors: Age, Gender, Height and ICUType, float32 (n, 4); NaN where unknown.
+        labels: Death in hospital, 0 or 1, int64 (n,).
+        ids: RecordID, int64 (n,).
+    """
+
+    values: np.ndarray
+    descriptors: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+
+
+def present(data: Any) -> None:
+    """Raises a UserError if the files that a configuration ``data`` reads are missing; called before torch is loaded."""
+    if data.view == "imputed" and (data.pickle or Path(default_pickle(data.imputer, data.split_seed)).is_file()):
+        if data.pickle and not Path(data.pickle).is_file():
+            raise UserError(f"data.pickle={data.pickle}: there is no such file; python -m src.impute makes one")
+        return
+    find(Path(data.folder))
+
+
+def default_pickle(imputer: str, split_seed: int) -> str:
+    """Where stage 1 leaves its file and stage 2 looks for it, below the working directory."""
+    return f"data/physionet2012_{imputer}_{split_seed}.pkl"
+
+
+def find(folder: Path) -> tuple[Path, Path]:
+    """The records - an archive, or a folder of text files - and the outcomes, below a data folder.
+
+    Raises:
+        UserError: They are not there; says where they come from and where they belong.
+    """
+    for place in (folder / "physionet2012", folder):
+        for records in (place / "set-a.tar.gz", place / "set-a"):
+            if records.exists() and (place / "Outcomes-a.txt").is_file():
+                return records, place / "Outcomes-a.txt"
+    raise UserError(
+        f"{folder / 'physionet2012'}: set-a.tar.gz (or a folder set-a of .txt files) and Outcomes-a.txt are not there; "
+        f"put them there from {SOURCE} (SHA-256 of Outcomes-a.txt: {OUTCOMES_SHA256}), or set data_dir"
+    )
+
+
+def fingerprint(folder: Path) -> str:
+    """A SHA-256 of the raw files."""
+    records, outcomes = find(folder)
+    digest = hashlib.sha256(outcomes.read_bytes())
+    for path in sorted(records.glob("*.txt")) if records.is_dir() else [records]:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def read(folder: Path) -> Records:
+    """Reads all stays below a data folder.
+
+    Raises:
+        UserError: Files are missing or damaged, or disagree; names file and line.
+    """
+    place, outcomes = find(folder)
+    texts = members(place)
+    if not texts:
+        raise UserError(f"{place}: holds no record, a .txt file each; get it again from {SOURCE}")
+    table, starts = parse(texts, place)
+    ids = identified(table, starts, list(texts), place)
+    order = np.argsort(ids)
+    values, descriptors = binned(table, starts, np.argsort(order))
+    return Records(values, descriptors, labels(outcomes, ids[order], place), ids[order])
+
+
+def members(place: Path) -> dict[str, bytes]:
+    """The records' texts by file name; an archive is read, never extracted."""
+    if place.is_dir():
+        return {path.name: path.read_bytes() for path in sorted(place.glob("*.txt"))}
+    texts: dict[str, bytes] = {}
+    try:
+        with gzip.open(place) as packed:
+            unpacked = packed.read(LARGEST_ARCHIVE + 1)
+        if len(unpacked) > LARGEST_ARCHIVE:
+            raise UserError(f"{place}: unpacks to more than {LARGEST_ARCHIVE >> 20} MB, so it is not set-a")
+        with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as archive:
+            for member in archive:
+                name = Path(member.name).name
+                if member.isdir() or (member.isfile() and not name.endswith(".txt")):
+                    continue
+                if not member.isfile() or member.size > LARGEST_RECORD:
+                    raise UserError(f"{place}: {member.name} is no plain file of at most 1 MB, so it is no record")
+                if name in texts:
+                    raise UserError(f"{place}: holds the record {name} twice; get it again from {SOURCE}")
+                content = archive.extractfile(member)
+                assert content is not None
+                texts[name] = content.read()
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise UserError(f"{place}: is damaged ({error}); get it again from {SOURCE}") from error
+    return texts
+
+
+def parse(texts: dict[str, bytes], place: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """All lines of all records as one table, and the place of each record's first line in it (and the end of the last)."""
+    # one text instead of thousands: a call of read_csv costs as much as parsing thousands of lines
+    bodies = []
+    for name, text in texts.items():
+        head, _, body = text.replace(b"\r", b"").strip().partition(b"\n")
+        if head != HEADER or not body:
+            raise UserError(f"{place}: {name}, line 1: must be {HEADER.decode()}, with lines below it")
+        bodies.append(body)
+    starts = np.cumsum([0, *(body.count(b"\n") + 1 for body in bodies)])
+    try:
+        table = pd.read_csv(
+            io.BytesIO(b"\n".join(bodies)),
+            names=["time", "parameter", "value"],
+            dtype={"time": "category", "parameter": "category", "value": "float64"},
+            index_col=False,
+            skip_blank_lines=False,
+            quoting=3,
+        )
+    except (ValueError, pd.errors.ParserError):
+        broken(texts, bodies, place)
+    clock = list(map(str, table["time"].cat.categories))
+    good = all(re.fullmatch(r"([0-3]\d|4[0-7]):[0-5]\d|48:00", time) for time in clock)
+    if not good or len(table) != starts[-1] or table.isna().to_numpy().any() or not np.isfinite(table["value"]).all():
+        broken(texts, bodies, place)
+    known = {*VARIABLES, *DESCRIPTORS, "RecordID"}
+    if unknown := [name for name in table["parameter"].cat.categories if name not in known]:
+        row = int(table["parameter"].eq(unknown[0]).idxmax())
+        record = int(np.searchsorted(starts, row, side="right")) - 1
+        raise UserError(
+            f"{place}: {list(texts)[record]}, line {row - starts[record] + 2}: {unknown[0]} is none of the "
+            f"{len(known)} known variables"
+        )
+    return table, starts
+
+
+def broken(texts: dict[str, bytes], bodies: list[bytes], place: Path) -> NoReturn:
+    """Raises a UserError that names the first broken line."""
+    for name, body in zip(texts, bodies, strict=True):
+        for number, line in enumerate(body.split(b"\n"), start=2):
+            if not LINE.fullmatch(line):
+                said = line[:60].decode(errors="replace")
+                raise UserError(
+                    f"{place}: {name}, line {number}: '{said}' is not a time up to 48:00, a variable and a number"
+                )
+    raise UserError(f"{place}: its records cannot be read as lines of {HEADER.decode()}")
+
+
+def identified(table: pd.DataFrame, starts: np.ndarray, names: list[str], place: Path) -> np.ndarray:
+    """The id of each record (n,), said once in each and the same as its file's name."""
+    rows = np.flatnonzero(table["parameter"].eq("RecordID"))
+    count = np.bincount(np.searchsorted(starts, rows, side="right") - 1, minlength=len(names))
+    if (count != 1).any():
+        record = int((count != 1).argmax())
+        raise UserError(f"{place}: {names[record]}: must have one RecordID, and has {count[record]}")
+    ids = table["value"].to_numpy()[rows].astype(np.int64)
+    values, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        twice = values[counts > 1][0]
+        where = " and ".join(names[record] for record in np.flatnonzero(ids == twice))
+        raise UserError(f"{place}: RecordID {twice} is in {where}; keep one of them")
+    for name, said in zip(names, ids, strict=True):
+        if name != f"{said}.txt":
+            raise UserError(f"{place}: {name}: says that its RecordID is {said}; the file's name must agree")
+    return ids
+
+
+def binned(table: pd.DataFrame, starts: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Hourly means (n, 48, 37) and descriptors (n, 4); ``places`` (n,) says which row of them a record becomes."""
+    stays = np.repeat(places, np.diff(starts))
+    # by category: there are a few dozen names and a few thousand times, and millions of lines
+    clock = np.array([min(int(time[:2]), HOURS - 1) for time in table["time"].cat.categories])
+    hours = clock[table["time"].cat.codes]
+    names = list(table["parameter"].cat.categories)
+    column = np.array([VARIABLES.index(name) if name in VARIABLES else -1 for name in names])[table["parameter"].cat.codes]
+    values = table["value"].to_numpy()
+    unknown = np.isin(names, UNKNOWN_AS_MINUS_ONE)[table["parameter"].cat.codes] & (values == -1)
+
+    kept = (column >= 0) & ~unknown
+    cells = (stays[kept] * HOURS + hours[kept]) * len(VARIABLES) + column[kept]
+    shape = (len(places), HOURS, len(VARIABLES))
+    count = np.bincount(cells, minlength=np.prod(shape))
+    total = np.bincount(cells, weights=values[kept], minlength=np.prod(shape))
+    with np.errstate(invalid="ignore"):
+        means = (total / count).astype(np.float32).reshape(shape)  # 0 / 0 is the NaN of an hour without measurement
+
+    descriptors = np.full((len(places), len(DESCRIPTORS)), np.nan, dtype=np.float32)
+    for place, name in enumerate(DESCRIPTORS):
+        rows = table["parameter"].eq(name).to_numpy() & ~unknown
+        descriptors[stays[rows], place] = values[rows]
+    return means, descriptors
+
+
+def labels(path: Path, ids: np.ndarray, place: Path) -> np.ndarray:
+    """Deaths in hospital, int64 (n,), of the stays ``ids``."""
+    try:
+        frame = pd.read_csv(path)
+        died = frame.set_index("RecordID")[OUTCOME]
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path}: cannot be read as a CSV file with RecordID and {OUTCOME} ({error})") from error
+    if died.index.has_duplicates:
+        raise UserError(f"{path}: RecordID {died.index[died.index.duplicated()][0]} is there twice")
+    if len(bad := died[~died.isin([0, 1])]):
+        raise UserError(f"{path}: RecordID {bad.index[0]}: {OUTCOME} must be 0 or 1, and is {bad.iloc[0]}")
+    if len(missing := np.setdiff1d(ids, died.index)):
+        raise UserError(f"{path}: has no outcome for {len(missing):,} records of {place}, first {missing[0]}")
+    if len(more := np.setdiff1d(died.index, ids)):
+        raise UserError(f"{path}: has outcomes for {len(more):,} records that {place} lacks, first {more[0]}")
+    return died.loc[ids].to_numpy(dtype=np.int64)

@@ -1,0 +1,110 @@
+"""Pickles from outside: arrays of numbers in plain containers come out, code does not run.
+
+A list of admitted names alone would not do. numpy's own functions trust what a pickle tells them: a dtype with altered flags
+reads any bytes as pointers. So the admitted names stand for the functions below, which build nothing but numbers.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import pickle
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from src.errors import UserError
+
+NUMBERS = re.compile(r"[biuf]\d{1,2}")  # as in b1 and f8: truth values, whole numbers, floats
+NDARRAY = "numpy.ndarray"  # stands for the class, which could be called with someone's memory
+
+
+class Dtype:
+    """Stands for a numpy dtype of numbers; of its state only the order of the bytes counts."""
+
+    def __init__(self, code: str):
+        self.numpy = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.numpy = self.numpy.newbyteorder(state[1])
+
+
+class Array(np.ndarray):
+    """An array that is still without its numbers, which come as its state."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        version, shape, dtype, fortran, content = state
+        super().__setstate__((version, shape, dtype.numpy, fortran, content))
+
+
+def dtype(code: str, *_: Any) -> Dtype:
+    if not NUMBERS.fullmatch(code):
+        said = "objects" if code.startswith("O") else f"dtype {code}"
+        raise UserError(f"it holds an array of {said}; only arrays of numbers are read")
+    return Dtype(code)
+
+
+def reconstruct(kind: str, *_: Any) -> np.ndarray:
+    if kind != NDARRAY:
+        raise UserError(f"it holds an array of the kind {kind}; only plain arrays are read")
+    return np.ndarray.__new__(Array, (0,), "i1")
+
+
+def frombuffer(content: bytes, dtype: Dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    """Protocol 5's arrays."""
+    return np.frombuffer(content, dtype.numpy).reshape(shape, order="F" if order == "F" else "C")
+
+
+def scalar(dtype: Dtype, content: bytes) -> Any:
+    return np.frombuffer(content, dtype.numpy)[0]
+
+
+def encode(text: str, encoding: str) -> bytes:
+    """Protocol 2's bytes: the text of their latin1 reading."""
+    if encoding != "latin1":
+        raise UserError(f"it asks for the encoding {encoding}, which no pickle of arrays needs")
+    return text.encode("latin1")
+
+
+# The exact names that numpy's pickles hold, by protocols 2 to 5; numpy 2 renamed numpy.core to numpy._core.
+ADMITTED: dict[tuple[str, str], Any] = {
+    ("_codecs", "encode"): encode,
+    ("numpy", "dtype"): dtype,
+    ("numpy", "ndarray"): NDARRAY,
+}
+for core in ("numpy.core", "numpy._core"):
+    ADMITTED[core + ".multiarray", "_reconstruct"] = reconstruct
+    ADMITTED[core + ".multiarray", "scalar"] = scalar
+    ADMITTED[core + ".numeric", "_frombuffer"] = frombuffer
+
+
+class NumbersOnly(pickle.Unpickler):
+    """Finds what is admitted by its exact name, and nothing else: no prefixes, no attributes of what is admitted."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ADMITTED:
+            raise UserError(f"it asks for {module}.{name}, which is code; only arrays of numbers are read")
+        return ADMITTED[module, name]
+
+    def persistent_load(self, pid: Any) -> NoReturn:
+        raise UserError("it refers to something outside of it; only arrays of numbers are read")
+
+
+def load(path: Path | str) -> Any:
+    """Unpickles a file that may be hostile.
+
+    Raises:
+        UserError: There is no such file, it is damaged, or it asks for anything but arrays of numbers.
+    """
+    # an extension code that was looked up before would come from this cache, past find_class
+    copyreg.clear_extension_cache()
+    try:
+        with open(path, "rb") as file:
+            return NumbersOnly(file).load()
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except Exception as error:  # a damaged pickle can raise anything
+        raise UserError(f"{path}: is no pickle, or a damaged one ({type(error).__name__}: {error})") from error

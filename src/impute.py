@@ -1,0 +1,78 @@
+"""Stage 1 of PhysioNet-2012: fills the gaps of the raw records, says how wrong that is, and writes what stage 2 reads.
+
+python -m src.impute data=physionet2012 imputer=locf                      for src.train data=physionet2012
+python -m src.impute imputer=[zero,mean,locf,linear] data.split_seed=1    one row and one file each
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.cli import app
+from src.data import records
+from src.errors import UserError
+from src.schema import TERMS, check_term, check_terms, shown
+
+
+def impute(config: DictConfig) -> None:
+    """Writes one file for each imputer and prints its error on values that were hidden from it."""
+    if "imputer" not in config.data:
+        raise UserError("data: only physionet2012 has gaps to fill")
+    names = list(config.imputer) if OmegaConf.is_list(config.imputer) else [config.imputer]
+    check_terms(config, but="imputer")
+    for name in names:
+        check_term("imputer", name)
+    if not names:
+        raise UserError(f"imputer=[]: give at least one; imputer must be {TERMS['imputer'].says}")
+    if config.output and len(names) != 1:
+        raise UserError(
+            f"output={config.output}: is one file, and imputer={shown(names)} asks for {len(names)}; leave it out"
+        )
+    records.find(Path(config.data.folder))
+    from rich.console import Console
+    from rich.table import Table
+
+    from src.data import imputation
+
+    for name in names:
+        imputation.require(name)
+    if set(names) & set(imputation.LEARNT):
+        import torch
+
+        torch.set_num_threads(config.threads)
+    raw = records.read(Path(config.data.folder))
+    print(described(raw))
+    table = Table("imputer", "MAE", "RMSE", "seconds", "file")
+    options = {name: config.data[name] for name in ("split_seed", "test", "validation", "scaling")}
+    options["fingerprint"] = records.fingerprint(Path(config.data.folder))
+    for name in names:
+        begun = time.perf_counter()
+        path = Path(config.output or records.default_pickle(name, config.data.split_seed))
+        training = {"epochs": config.epochs, "batch_size": config.batch_size} if name in imputation.LEARNT else {}
+        content, (mae, rmse) = imputation.stage1(raw, {"imputer": name, **options}, **training)
+        try:
+            imputation.write(path, content)
+        except OSError as error:
+            raise UserError(f"output={path}: cannot be written ({error.strerror})") from error
+        table.add_row(name, f"{mae:.4f}", f"{rmse:.4f}", f"{time.perf_counter() - begun:.1f}", str(path))
+    print(f"error on {imputation.HIDDEN:.0%} of the observed validation values, hidden; in standard deviations of train:")
+    Console().print(table)
+
+
+def described(raw: records.Records) -> str:
+    """What the records hold, in one line."""
+    missing = raw.values != raw.values  # NaN alone differs from itself
+    stays, hours, variables = raw.values.shape
+    return (
+        f"{stays:,} stays × {hours} hours × {variables} variables, {missing.mean():.1%} missing, "
+        f"{raw.labels.sum():,} deaths; {missing.all((1, 2)).sum()} stays have no series at all and are kept"
+    )
+
+
+main = app(impute, "impute")
+
+if __name__ == "__main__":
+    main()
