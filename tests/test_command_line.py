@@ -112,5 +112,11 @@ def test_help_and_errors_import_nothing_heavy(arguments: str) -> None:
 
 def test_help_shows_groups_and_how_to_call(call) -> None:
     _, out, _ = call("--help")
-    for text in ("data: hitters, nyse", "model: ", "protocol: documented, honest", "python -m src.train resume=", "lags: 5"):
+    for text in (
+        "data: csv, hitters, nyse, passengers",
+        "model: ",
+        "protocol: documented, honest",
+        "python -m src.train resume=",
+        "lags: 5",
+    ):
         assert text in out

@@ -319,6 +319,7 @@ BAD = {
         ["model.bidirectional=false"],
     ),
     "classes": (lambda: changed(0, "units", 0), "task=classification", ["units is a number"]),
+    "regression": (lambda: changed(0, "units", 0), "task=regression", ["task=forecasting"]),
     "frequency": (lambda: changed(0, "units", 0), "data.freq=never", ["data.freq=never"]),
 }
 

@@ -112,6 +112,7 @@ class Forecast(InMemory):
             target=self.target,
             center=float(self.scaler.mean_[place]),
             scale=float(self.scaler.scale_[place]),
+            forecast=self.horizon + (self.lags - 1 if self.every_step else 0),
             every_step=self.every_step,
             naive=float(np.abs(train[self.season :] - train[: -self.season]).mean()) if self.season < past else np.nan,
         )

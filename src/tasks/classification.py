@@ -65,7 +65,7 @@ class Classification(Task):
     def weigh(self, weights: Tensor) -> None:
         self.loss.weight = weights
 
-    def loss_of(self, output: Tensor, target: Tensor) -> Tensor:
+    def loss_of(self, output: Tensor, target: Tensor, *when: Tensor) -> Tensor:
         return self.loss(output, target)
 
     def probabilities(self, output: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ class Binary(Classification):
         else:
             super().weigh(weights)
 
-    def loss_of(self, output: Tensor, target: Tensor) -> Tensor:
+    def loss_of(self, output: Tensor, target: Tensor, *when: Tensor) -> Tensor:
         if self.spec.outputs == 1:
             return self.loss(output[:, 0], target.to(output.dtype))
         return self.loss(output, target)

@@ -74,25 +74,25 @@ class Forecasting(Task):
         **parts: Any,
     ):
         super().__init__(**parts)
-        if self.spec.classes:
-            raise UserError(f"task=forecasting: {self.spec.target} is a class, not a number; take task=classification")
+        if not self.spec.forecast:
+            raise UserError("task=forecasting: this data set is no series of windows; take data=csv, passengers or wordle")
         self.level, self.forgetting, self.alpha, self.learn_padding = level, forgetting, alpha, learn_padding
         self.register_buffer("half_width", torch.full((self.spec.outputs,), math.nan))
         for metric in self.metrics.values():
             if isinstance(metric, ScaledError):
                 metric.naive = self.spec.naive
 
-    def loss_of(self, output: Tensor, target: Tensor, time: Tensor | None = None) -> Tensor:
+    def loss_of(self, output: Tensor, target: Tensor, *when: Tensor) -> Tensor:
         output = output if output.dim() == 3 else output.unsqueeze(1)  # (batch, steps, horizon)
         steps = output.shape[1]
-        if time is not None and steps < time.shape[1] and not self.learn_padding and time.isnan().any():
+        if when and steps < when[0].shape[1] and not self.learn_padding and when[0].isnan().any():
             raise UserError(
                 "data.windows=prefixes: are padded at their end, where this network does not say what follows; take one "
                 "that predicts at every step (rnn, lstm, gru with model.bidirectional=false), or data.windows=fixed"
             )
         errors = self.loss(output, target.unfold(1, self.spec.outputs, 1)[:, -steps:])
-        if time is not None:
-            time = time[:, -steps:]
+        if when:
+            time = when[0][:, -steps:]
             errors = errors * self.weight(time.nan_to_num(1.0)).unsqueeze(2)
             if not self.learn_padding:
                 errors = errors[time.isfinite()]

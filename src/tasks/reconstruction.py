@@ -14,7 +14,7 @@ from src.tasks.task import Task
 class Reconstruction(Task):
     """Gives back its inputs, in scaled units; the error of a sample tells how unlike the training data it is."""
 
-    def loss_of(self, output: Tensor, target: Tensor) -> Tensor:
+    def loss_of(self, output: Tensor, target: Tensor, *when: Tensor) -> Tensor:
         return self.loss(output, target)
 
     def target_of(self, x: Tensor, y: Any) -> Any:

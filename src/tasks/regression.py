@@ -19,8 +19,10 @@ class Regression(Task):
         super().__init__(*parts, **more)
         if self.spec.classes:
             raise UserError(f"task=regression: {self.spec.target} is a class, not a number; take task=classification")
+        if self.spec.forecast:
+            raise UserError("task=regression: this data set gives the values that follow a window; take task=forecasting")
 
-    def loss_of(self, output: Tensor, target: Tensor) -> Tensor:
+    def loss_of(self, output: Tensor, target: Tensor, *when: Tensor) -> Tensor:
         return self.loss(output.squeeze(1), target)
 
     def predict(self, output: Tensor, target: Tensor) -> Batch:

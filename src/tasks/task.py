@@ -67,8 +67,8 @@ class Task(LightningModule):
 
     # what a subclass says
 
-    def loss_of(self, output: Tensor, target: Tensor) -> Tensor:
-        """Mean loss of outputs (batch, outputs) and targets as the data set gives them."""
+    def loss_of(self, output: Tensor, target: Tensor, *when: Tensor) -> Tensor:
+        """Mean loss of outputs (batch, outputs) and targets; a forecast's have their places in time beside them."""
         raise NotImplementedError
 
     def predict(self, output: Tensor, target: Tensor) -> Batch:
