@@ -120,6 +120,7 @@ TERMS: dict[str, Term] = {
     "stride": whole(1),
     "target": name,
     "test": part,
+    "transform": choice("standard", "normal_scores"),
     "validation": Term("a share between 0 and 1, or test", lambda value: value == "test" or part.holds(value)),
     "view": choice("imputed", "masked", "summaries"),
     "waves": Term(
@@ -148,6 +149,8 @@ TERMS: dict[str, Term] = {
     "hidden_size": whole(1),
     "input": choice(*KINDS),
     "kernel_size": Term("an odd whole number", lambda value: type(value) is int and value > 0 and value % 2 == 1),
+    "input_dropout": share,
+    "members": whole(1),
     "num_layers": whole(1),
     "solver": choice("lbfgs", "newton-cholesky"),
     "tasks": listed(name),

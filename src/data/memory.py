@@ -33,6 +33,7 @@ class Spec(NamedTuple):
         scale: divided out of it, before a network sees it.
         classes: Names of the classes, in the order of their numbers; empty where the target is a number.
         counts: Training samples of each class.
+        variables: Of a masked series, which has for each of them a value, a mask and a time since the last.
         forecast: Target values per sample of a forecast; 0 where the target is one number or class.
         every_step: Whether they follow every step of a series, not its last alone.
         naive: Mean absolute error of the (seasonal) naive forecast within train, the unit of MASE.
@@ -46,6 +47,7 @@ class Spec(NamedTuple):
     scale: float = 1.0
     classes: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
+    variables: int = 0
     forecast: int = 0
     every_step: bool = False
     naive: float = 1.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.preprocessing import QuantileTransformer
 from torch import Tensor
 
 from src.data import imputation, records
@@ -25,9 +27,9 @@ class PhysioNet(InMemory):
     Height, and ICUType as four 0/1 columns), which are the same at every hour, one sample is
 
     - ``imputed``: (48, V [+ D]), hourly means without gaps, from the pickle that stage 1 (``python -m src.impute``) writes.
-    - ``masked``: (48, 3 V [+ D]), for a network that deals with gaps itself. Columns 0 to V - 1 hold the hourly means, 0
-      where nothing was measured; V to 2 V - 1 whether it was (1 or 0); 2 V to 3 V - 1 the hours since it last was, over 48:
-      0 in an hour with a measurement, 1 before the first.
+    - ``masked``: (48, 3 V [+ D]), for a network that deals with gaps itself. Columns 0 to V - 1 hold the last
+      hourly mean, 0 before the first; V to 2 V - 1 whether there was a measurement in this hour (1 or 0); 2 V to 3 V - 1
+      the hours since there last was one, over 48: 0 in an hour with a measurement, 1 before the first.
     - ``summaries``: (7 V [+ D],), one row per stay: first, last, min, max, mean, sd and count of each variable's hourly
       means; 0, the mean of train, where it was never measured, as the count tells.
 
@@ -37,6 +39,8 @@ class PhysioNet(InMemory):
         imputer: Of the imputed view.
         pickle: A file in the documented layout, whose own splits count; null is the one of stage 1, made if it is absent.
         descriptors: Whether age, gender, height and type of unit are inputs too.
+        transform: Of the masked view's variables before they are standardised: ``standard`` is none, ``normal_scores`` maps
+            the quantiles of train to a normal distribution.
         clip: Largest magnitude of a standardised input; the records hold absurd outliers.
         outputs: 1, a logit of death, or 2, one for each outcome, as the source has it.
         test: Share of the stays.
@@ -52,6 +56,7 @@ class PhysioNet(InMemory):
         imputer: str = "locf",
         pickle: str | None = None,
         descriptors: bool = False,
+        transform: str = "standard",
         clip: float | None = None,
         outputs: int = 1,
         test: float = 0.2,
@@ -62,7 +67,7 @@ class PhysioNet(InMemory):
     ):
         super().__init__(**batches)
         self.folder, self.view, self.imputer, self.pickle = Path(folder), view, imputer, pickle
-        self.descriptors, self.clip, self.outputs = descriptors, clip, outputs
+        self.descriptors, self.transform, self.clip, self.outputs = descriptors, transform, clip, outputs
         self.test, self.validation, self.scaling, self.split_seed = test, validation, scaling, split_seed
         if pickle and view != "imputed":
             raise UserError(f"data.pickle={pickle}: is an imputed data set, and data.view={view} is made from raw records")
@@ -112,8 +117,8 @@ class PhysioNet(InMemory):
         raw = records.read(self.folder)
         parts = imputation.divide(raw.labels, self.split_seed, self.test, self.validation)
         if self.view == "masked":
-            center, scale = imputation.fitted(raw.values, parts, self.scaling)
-            x = masked(raw.values, center, scale)
+            values = normal_scores(raw.values, parts["train"]) if self.transform == "normal_scores" else raw.values
+            x = masked(values, *imputation.fitted(values, parts, self.scaling))
             names = [*records.VARIABLES, *(f"{what}_{name}" for what in ("mask", "hours") for name in records.VARIABLES)]
         else:
             rows = summaries(raw.values)
@@ -138,7 +143,12 @@ class PhysioNet(InMemory):
         if len(shape) == 2:
             names = [f"{name}_{hour}" for hour in range(shape[0]) for name in names]
         self.spec = Spec(
-            shape=shape, outputs=self.outputs, columns=tuple(names), target="outcome", classes=("survived", "died")
+            shape=shape,
+            outputs=self.outputs,
+            columns=tuple(names),
+            target="outcome",
+            classes=("survived", "died"),
+            variables=len(records.VARIABLES) if self.view == "masked" else 0,
         )
         if self.clip is not None:
             x = {name: part.clip(-self.clip, self.clip) for name, part in x.items()}
@@ -153,12 +163,21 @@ class PhysioNet(InMemory):
         )
 
 
+def normal_scores(values: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Each variable through its quantiles among the measurements of train to a normal distribution; gaps stay gaps."""
+    transformer = QuantileTransformer(n_quantiles=200, output_distribution="normal", subsample=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a variable that train never measured
+        transformer.fit(values[train].reshape(-1, values.shape[2]))
+        return transformer.transform(values.reshape(-1, values.shape[2])).reshape(values.shape)
+
+
 def masked(values: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Values, masks and hours since the last measurement, float32 (n, 48, 3 V); see :class:`PhysioNet`."""
     observed = ~np.isnan(values)
     last, hours = imputation.last_seen(observed), values.shape[1]
     since = np.where(last < 0, 1.0, (np.arange(hours)[None, :, None] - last) / hours)
-    scaled = np.nan_to_num((values - center) / scale, nan=0.0)
+    scaled = np.nan_to_num((imputation.at(values, last) - center) / scale, nan=0.0)
     return np.concatenate([part.astype(np.float32) for part in (scaled, observed, since)], axis=2)
 
 

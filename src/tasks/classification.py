@@ -91,6 +91,8 @@ class Classification(Task):
 class Binary(Classification):
     """Predicts whether a sample belongs to the second of two classes, from one logit (or from one for each class).
 
+    A network may give the logit as several members see it: each learns for itself, the mean of their probabilities counts.
+
     F1 and the predicted class take the threshold that gives the best F1 on validation; it travels with the weights.
     """
 
@@ -117,12 +119,12 @@ class Binary(Classification):
 
     def loss_of(self, output: Tensor, target: Tensor, *when: Tensor) -> Tensor:
         if self.spec.outputs == 1:
-            return self.loss(output[:, 0], target.to(output.dtype))
+            return self.loss(output, target.to(output.dtype).unsqueeze(1).expand_as(output))
         return self.loss(output, target)
 
     def probabilities(self, output: Tensor) -> Tensor:
         second = output.double()
-        second = second[:, 0].sigmoid() if self.spec.outputs == 1 else second.softmax(1)[:, 1]
+        second = second.sigmoid().mean(1) if self.spec.outputs == 1 else second.softmax(1)[:, 1]
         return torch.stack([1 - second, second], dim=1)
 
     def predict(self, output: Tensor, target: Tensor) -> Batch:
