@@ -19,8 +19,15 @@ def files(run: Path, config: DictConfig) -> tuple[Path, Path]:
     return run / ".hydra" / "config.yaml", run / "checkpoints" / f"{config.test_weights}.ckpt"
 
 
-def check(run: Path) -> None:
-    """Raises a UserError if there is no finished run of an autoencoder; reads no weights, and so needs no torch."""
+# What decides which samples are in the test split.
+SPLIT = ("samples", "split_seed", "test", "validation")
+
+
+def check(run: Path, data: DictConfig) -> None:
+    """Raises a UserError if no finished run of an autoencoder is there, or one that has seen test samples of ``data``.
+
+    It reads no weights, and so needs no torch.
+    """
     if not (run / "result.json").is_file():
         raise UserError(f"encoder={run}: no run is there; give the folder that a run of model=autoencoder printed")
     status = results.read(run)["status"]
@@ -29,6 +36,12 @@ def check(run: Path) -> None:
         raise UserError(f"encoder={run}: is a run of {config.model._target_}, which is no autoencoder")
     if status not in ("finished", "stopped early") or not all(path.is_file() for path in files(run, config)):
         raise UserError(f"encoder={run}: the run is {status}, or its weights are missing; give a finished one")
+    for key in SPLIT:
+        if config.data._target_ == data._target_ and (there := config.data.get(key)) != (here := data.get(key)):
+            raise UserError(
+                f"encoder={run}: has data.{key}={there}, and this run data.{key}={here}; split differently, it may have "
+                "learnt from this run's test samples"
+            )
 
 
 def keep(run: Path, folder: Path) -> None:

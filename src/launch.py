@@ -101,7 +101,7 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
     if not sweep and (idle := ignored(config, overrides)):
         raise UserError(f"{idle[0]}: means nothing to {choices.model}, a baseline without a training loop; leave it out")
     if "encoder" in config and not config.resume:
-        encoder.check(Path(config.encoder))
+        encoder.check(Path(config.encoder), config.data)
     if config.resume:
         if sweep or not trains(config.model):
             raise UserError(f"resume={config.resume}: only a single run of a network can be resumed")

@@ -155,6 +155,7 @@ def test_every_bad_encoder_is_one_sentence_and_leaves_nothing(train, call) -> No
     assert "encoder=nowhere: no run is there" in refused("encoder=nowhere")
     assert "encoder=plain: is a run of src.networks.feedforward.MLP, which is no autoencoder" in refused("encoder=plain")
     assert "reads inputs of shape (12, 1), and these data have (15, 1)" in refused("encoder=old", "data.length=15")
+    assert "has data.split_seed=7, and this run data.split_seed=8" in refused("encoder=old", "data.split_seed=8")
     assert "data=hitters model=encoder_classifier" in call("data=hitters", "model=encoder_classifier", "encoder=old")[2]
     (old / "result.json").write_text(json.dumps(told | {"status": "interrupted"}))
     assert "the run is interrupted" in refused("encoder=old")

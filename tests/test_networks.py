@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from src.build import build, data_set
+from src.build import build, data_set, instantiate
 from src.cli import compose
 from src.data.memory import Spec
 from src.networks.attention import Attention
 from src.networks.convolutional import CNN1d
 from src.networks.feedforward import MLP
+from src.networks.grud import GRUD
 from src.networks.recurrent import Recurrent
 
 SERIES = Spec(shape=(5, 3), outputs=1, columns=(), target="y")
@@ -92,3 +93,54 @@ def test_an_mlp_has_the_widths_and_dropouts_it_was_given() -> None:
     sizes = [layer.out_features for layer in network.layers if isinstance(layer, nn.Linear)]
     shares = [layer.p for layer in network.layers if isinstance(layer, nn.Dropout)]
     assert (sizes, shares) == ([8, 4, 1], [0.3, 0.1])
+
+
+MASKED = Spec(shape=(6, 8), outputs=1, columns=(), target="y", classes=("no", "yes"), variables=2)
+
+
+def masked(samples: int) -> torch.Tensor:
+    """Two variables' values, masks and hours since (as a share of six steps), and two channels that are always known."""
+    values, known = torch.randn(samples, 6, 2), torch.randn(samples, 1, 2).expand(-1, 6, -1)
+    masks = (torch.rand(samples, 6, 2) < 0.4).float()
+    hours = torch.zeros(samples, 6, 2)
+    for step in range(6):
+        before = hours[:, step - 1] + 1 if step else torch.full((samples, 2), 1.0)
+        hours[:, step] = torch.where(masks[:, step] > 0, 0.0, before)
+    return torch.cat([values, masks, hours / 6, known], -1)
+
+
+def test_gru_d_is_the_formula_of_its_source() -> None:
+    network, x = GRUD(MASKED, hidden_size=3).eval(), masked(4)
+    weight = {name: value[0] for name, value in network.named_parameters()}
+    state = torch.zeros(4, 3)
+    for step in range(6):
+        values, masks, hours, known = x[:, step].split(2, dim=1)
+        hours = hours * 6
+        fade = torch.exp(-torch.relu(weight["fading"][0, 0] * hours + weight["fading_bias"][0, 0]))
+        faded = masks * values + (1 - masks) * fade * values
+        state = torch.exp(-torch.relu(hours @ weight["forgetting"])) * state
+        read = torch.cat([faded, masks, known], 1) @ weight["read"] + weight["read_bias"]
+        reset, update = (read[:, :6] + state @ weight["gates"]).sigmoid().chunk(2, 1)
+        new = torch.tanh(read[:, 6:] + (reset * state) @ weight["candidate"])
+        state = update * state + (1 - update) * new
+    torch.testing.assert_close(network(x), state @ weight["output"] + weight["output_bias"])
+
+
+def test_members_differ_and_each_sees_the_whole_batch() -> None:
+    network, x = GRUD(MASKED, hidden_size=3, members=5).eval(), masked(4)
+    opinions = network(x)
+    assert opinions.shape == (4, 5)
+    assert (opinions.std(1) > 0).all()
+    torch.testing.assert_close(network(x[1:2]), opinions[1:2])
+    classes = GRUD(MASKED._replace(outputs=3), hidden_size=3, members=5)
+    assert classes(x).shape == (4, 3)
+
+
+def test_each_member_learns_for_itself_and_the_mean_probability_counts() -> None:
+    config = compose("train", ["data=waveforms", "task=binary", "model=linear"])
+    spec = MASKED._replace(counts=(5, 5))
+    task = instantiate(config.task)(network=GRUD(spec, 3, members=2), spec=spec, seed=0)
+    logits, target = torch.tensor([[2.0, -1.0], [0.5, 3.0]]), torch.tensor([1, 0])
+    expected = nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
+    torch.testing.assert_close(task.loss_of(logits, target), expected)
+    torch.testing.assert_close(task.probabilities(logits)[:, 1], logits.double().sigmoid().mean(1))

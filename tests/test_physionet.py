@@ -14,7 +14,7 @@ import torch
 from conftest import FILES, ROOT, result, shell
 
 from src.data import imputation, records
-from src.data.physionet import PhysioNet, described, masked, summaries
+from src.data.physionet import PhysioNet, described, masked, normal_scores, summaries
 from src.errors import UserError
 
 SAMPLE = ROOT / "tests" / "data"
@@ -251,12 +251,27 @@ def test_scaling_is_learnt_from_train_alone(raw) -> None:
     heart = raw.values[train][:, :, records.VARIABLES.index("HR")]
     test = np.searchsorted(raw.ids, prepared.splits["test"].rows)
     expected = (raw.values[test][:, :, records.VARIABLES.index("HR")] - np.nanmean(heart)) / np.nanstd(heart)
-    np.testing.assert_allclose(prepared.splits["test"].x[:, :, 14], np.nan_to_num(expected), rtol=1e-3, atol=1e-4)
+    measured = ~np.isnan(expected)
+    np.testing.assert_allclose(prepared.splits["test"].x[:, :, 14][measured], expected[measured], rtol=1e-3, atol=1e-4)
+
+
+def test_normal_scores_are_ranks_among_the_measurements_of_train() -> None:
+    values = np.exp(np.random.default_rng(0).normal(size=(50, 8, 1)))
+    values[:, ::3] = N
+    scores = normal_scores(values, np.arange(40))
+    there = ~np.isnan(values)
+    assert (np.isnan(scores) == ~there).all()
+    assert (np.argsort(scores[:40][there[:40]]) == np.argsort(values[:40][there[:40]])).all()
+    assert abs(np.mean(scores[:40][there[:40]])) < 0.05
+    assert abs(np.median(scores[:40][there[:40]])) < 0.05
+    changed = values.copy()
+    changed[40:] *= 100
+    assert np.array_equal(normal_scores(changed, np.arange(40))[:40], scores[:40], equal_nan=True)
 
 
 def test_the_masked_view_by_hand() -> None:
     x = masked(np.array([[[N], [3.0], [N], [N]]]), np.array([1.0]), np.array([2.0]))
-    np.testing.assert_allclose(x[0].T, [[0, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0.25, 0.5]])
+    np.testing.assert_allclose(x[0].T, [[0, 1, 1, 1], [0, 1, 0, 0], [1, 0, 0.25, 0.5]])
 
 
 def test_the_summaries_by_hand() -> None:
