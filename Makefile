@@ -25,6 +25,7 @@ lint: setup ## ruff and mypy
 
 bench: setup ## speed, as ratios to a bare PyTorch loop in the same run
 	@$(RUN) -m benchmarks.speed
+	@$(RUN) -m benchmarks.forecast
 	@[ ! -d data/physionet2012 ] || $(RUN) -m benchmarks.physionet data
 
 logs/sweeps/nyse/summary.csv: | setup

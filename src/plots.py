@@ -32,6 +32,7 @@ def learning_curves(history: pd.DataFrame, ax: Axes, metric: str = "loss", best:
 
 def predicted_against_actual(predictions: pd.DataFrame, ax: Axes) -> Axes:
     """Predictions (columns ``prediction`` and ``actual``) against the truth, with the line of no error."""
+    predictions = some(predictions)
     ax.scatter(predictions["actual"], predictions["prediction"], s=8, alpha=0.4, color=BLUE, linewidths=0)
     ends = [predictions["actual"].min(), predictions["actual"].max()]
     ax.plot(ends, ends, color=GREY, linestyle="--", linewidth=1)
@@ -41,6 +42,7 @@ def predicted_against_actual(predictions: pd.DataFrame, ax: Axes) -> Axes:
 
 def residuals(predictions: pd.DataFrame, ax: Axes) -> Axes:
     """Actual minus predicted, in the order of the rows (time, for a series)."""
+    predictions = some(predictions)
     left = predictions["actual"] - predictions["prediction"]
     ax.plot(range(len(left)), left, ".", markersize=3, alpha=0.6, color=BLUE)
     ax.axhline(0, color=GREY, linestyle="--", linewidth=1)
@@ -48,6 +50,11 @@ def residuals(predictions: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_xticks(ticks, [str(predictions.index[tick]) for tick in ticks])
     ax.set(xlabel=predictions.index.name or "row", ylabel="actual - prediction")
     return ax
+
+
+def some(rows: pd.DataFrame, most: int = 20_000) -> pd.DataFrame:
+    """As many rows as a picture can show, evenly spread."""
+    return rows if len(rows) <= most else rows.iloc[:: len(rows) // most + 1]
 
 
 def confusion_matrix(predictions: pd.DataFrame, ax: Axes) -> Axes:

@@ -17,8 +17,9 @@ from src.errors import UserError
 
 Batch = tuple[Tensor, ...]
 
-# How many batches are gathered at once and handed to a training step together: see Task.training_step.
-BLOCK = 32
+# How many batches are gathered at once and handed to a training step together (see Task.training_step), and how many
+# numbers at most: a few blocks are in memory at any time.
+BLOCK, NUMBERS = 32, 2**22
 
 
 class Spec(NamedTuple):
@@ -191,7 +192,8 @@ class InMemory(LightningDataModule):
     def train_dataloader(self) -> Batches:
         seed, train = self.seed if self.shuffle else None, self.splits["train"]
         weights = 1 / torch.tensor(self.spec.counts)[train.y] if self.sampler else None
-        return Batches(train, self.batch_size, self.block, seed, self.trainer, weights)
+        block = min(self.block, max(1, NUMBERS // (self.batch_size * train.x[0].numel())))
+        return Batches(train, self.batch_size, block, seed, self.trainer, weights)
 
     def batches(self, split: str) -> Batches:
         """A split in order, for evaluation."""

@@ -110,7 +110,8 @@ class Forecasting(Task):
         if when and output.dim() == 3:  # in training a series may be padded: its last real step
             rows, last = torch.arange(len(output)), when[0].isfinite().sum(1) - 1
             return output[rows, last], target.unfold(1, horizon, 1)[rows, last]
-        return last_step(output), target[:, -horizon:]
+        # copies: as views they would keep every step of every window in memory
+        return last_step(output).clone(), target[:, -horizon:].clone()
 
     def calibrate(self, output: Tensor, target: Tensor) -> None:
         prediction, actual = self.unscaled(output), self.unscaled(target)

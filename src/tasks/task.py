@@ -121,14 +121,20 @@ class Task(LightningModule):
             if self.gradient_clip:
                 self.clip_gradients(optimizer, self.gradient_clip)
             optimizer.step()
-            self.collected["train"].append(self.measured(output.detach(), target, *when))
+            self.keep("train", self.measured(output.detach(), target, *when))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.collect("val", batch)
 
     def collect(self, split: str, batch: Batch) -> None:
         x, y = batch
-        self.collected[split].append(self.measured(self.network(x), self.target_of(x, y)))
+        self.keep(split, self.measured(self.network(x), self.target_of(x, y)))
+
+    def keep(self, split: str, measured: Batch) -> None:
+        parts = self.collected[split]
+        parts.append(measured)
+        if len(parts) == 1024:  # many small tensors between large passing ones would tear the memory to pieces
+            parts[:] = [tuple(torch.cat(column) for column in zip(*parts, strict=True))]
 
     def on_validation_epoch_end(self) -> None:
         # Lightning validates inside the training epoch, after its last batch: both splits become one row of metrics.csv
