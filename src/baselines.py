@@ -113,7 +113,7 @@ class ARIMA(RegressorMixin, BaseEstimator):
     def forecast(self, X: pd.DataFrame, steps: int) -> np.ndarray:
         """What follows each window: (n, steps)."""
         windows = X[self.columns_].to_numpy()
-        return np.stack([self.model(window).filter(self.parameters_).forecast(steps) for window in windows])
+        return np.stack([self.model(window).filter(self.parameters_, cov_type="none").forecast(steps) for window in windows])
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         return self.forecast(X, self.horizon_)

@@ -6,12 +6,24 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
-from conftest import ROOT, result, shell
+from conftest import FILES, ROOT, result, shell
 from nbclient import NotebookClient
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MULTILINE)
+
+
+# what makes a command short, by a word of it
+FEW = {
+    "data=waveforms": ["data.samples=60", "data.steps=24"],
+    "data=wordle": ["data.lags=7"],
+    "sweep=waveforms_study": [
+        *("data.samples=60", "model.cell=gru", "model.num_layers=1", "data.length=12", "task.optimizer.lr=0.01"),
+        *("task.gradient_clip=null", "task.optimizer.weight_decay=0.0"),
+    ],
+}
 
 
 def test_the_two_commands_are_the_makefiles_and_cis() -> None:
@@ -27,12 +39,19 @@ def test_the_two_commands_are_the_makefiles_and_cis() -> None:
 def test_a_command_of_the_readme_runs(call, train, monkeypatch: pytest.MonkeyPatch, entry: str, arguments: str) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     few = ["trainer.max_epochs=1", "callbacks.progress=null"]
-    if "<time>" in arguments:
-        train("logs/nyse_rnn/time", *few)
+    arguments = arguments.replace("data_dir=../shared/data", FILES)
+    if run := re.search(r"logs/([a-z0-9]+)_([a-z]+)/<time>", arguments):
+        data = f"data={run[1]}"
+        train(f"logs/{run[1]}_{run[2]}/time", data, f"model={run[2]}", *few, *FEW.get(data, []))
         shutil.copy(ROOT / "src" / "data" / "files" / "NYSE.csv", "new.csv")
+    if "sales.csv" in arguments:
+        days = pd.date_range("2024-01-01", periods=120).strftime("%Y-%m-%d")
+        pd.DataFrame({"day": days, "units": range(120)}).to_csv("sales.csv", index=False)
     # one seed and one epoch: the test is that the command is a command, not what it finds
     words = shlex.split(re.sub(r"seed=\S+", "seed=0", arguments.replace("<time>", "time")))
-    if entry == "train" and not {"model=lasso", "model=ols"} & set(words) and "--cfg" not in words:
+    words += [word for given, more in FEW.items() if given in words and entry == "train" for word in more]
+    baselines = {"model=lasso", "model=ols", "model=gradient_boosting"}
+    if entry == "train" and not baselines & set(words) and "--cfg" not in words:
         words = [word for word in words if not word.startswith("trainer.max_epochs")]
         words += ["trainer.max_epochs=2"] if "resume=logs/nyse_rnn/time" in words else few
     status, _, err = call(*words, entry=entry)
