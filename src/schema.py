@@ -138,6 +138,7 @@ TERMS: dict[str, Term] = {
     "alphas": whole(1),
     "bidirectional": flag,
     "cell": choice("rnn", "lstm", "gru"),
+    "change": flag,
     "channels": listed(whole(1)),
     "dropout": each(share),
     "embedding_size": whole(1),

@@ -140,7 +140,7 @@ def test_a_recurrent_network_goes_on_from_its_state_as_if_it_read_all_again() ->
     torch.manual_seed(0)
     spec = Spec(shape=(6, 1), outputs=1, columns=(), target="y", every_step=True)
     for cell in ("rnn", "lstm", "gru"):
-        network = Recurrent(spec, cell, 5, 2, head=[4]).eval()
+        network = Recurrent(spec._replace(channel=0), cell, 5, 2, head=[4], change=cell == "gru").eval()
         read = torch.randn(3, 6, 1)
         expected = []
         for _ in range(9):  # the source's way, quadratic in the steps
@@ -362,3 +362,12 @@ def test_new_rows_of_a_series_are_forecast_one_day_ahead(train, call) -> None:
     table = pd.read_csv("f.csv")
     assert list(table["day"].iloc[[0, -1]]) == ["2025-03-06", "2025-03-31"]
     assert (table["upper"] > table["lower"]).all()
+
+
+def test_predicting_the_change_follows_a_series_out_of_the_range_of_train(train) -> None:
+    written(np.arange(200.0) + NOISE)
+    errors = [
+        result(train(str(change), *DAILY, "model=gru", f"model.change={change}", "trainer.max_epochs=5"))["test"]["mae"]
+        for change in (False, True)
+    ]
+    assert errors[1] < 0.2 * errors[0]

@@ -7,6 +7,7 @@ from torch import nn
 from src.build import build, data_set, instantiate
 from src.cli import compose
 from src.data.memory import Spec
+from src.errors import UserError
 from src.networks.attention import Attention
 from src.networks.convolutional import CNN1d
 from src.networks.feedforward import MLP
@@ -144,3 +145,8 @@ def test_each_member_learns_for_itself_and_the_mean_probability_counts() -> None
     expected = nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
     torch.testing.assert_close(task.loss_of(logits, target), expected)
     torch.testing.assert_close(task.probabilities(logits)[:, 1], logits.double().sigmoid().mean(1))
+
+
+def test_a_change_needs_a_last_value() -> None:
+    with pytest.raises(UserError, match=r"model\.change=true"):
+        Recurrent(SERIES, change=True)

@@ -113,6 +113,7 @@ class Forecast(InMemory):
             center=float(self.scaler.mean_[place]),
             scale=float(self.scaler.scale_[place]),
             forecast=self.horizon + (self.lags - 1 if self.every_step else 0),
+            channel=self.features.index(self.target) if self.target in self.features else None,
             every_step=self.every_step,
             naive=float(np.abs(train[self.season :] - train[: -self.season]).mean()) if self.season < past else np.nan,
         )

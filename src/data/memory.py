@@ -36,6 +36,7 @@ class Spec(NamedTuple):
         counts: Training samples of each class.
         variables: Of a masked series, which has for each of them a value, a mask and a time since the last.
         forecast: Target values per sample of a forecast; 0 where the target is one number or class.
+        channel: Which feature of a window is the target's own past; None where none is.
         every_step: Whether they follow every step of a series, not its last alone.
         naive: Mean absolute error of the (seasonal) naive forecast within train, the unit of MASE.
     """
@@ -50,6 +51,7 @@ class Spec(NamedTuple):
     counts: tuple[int, ...] = ()
     variables: int = 0
     forecast: int = 0
+    channel: int | None = None
     every_step: bool = False
     naive: float = 1.0
 

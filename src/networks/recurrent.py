@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from src.errors import UserError
+
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
@@ -25,6 +27,7 @@ class Recurrent(nn.Module):
         bidirectional: Whether a second direction reads from the end; both ends' last states are joined.
         dropout: Share of units dropped between layers and before the head.
         head: Units of tanh layers before the last linear one.
+        change: Whether to predict the change from the target's last value, for series that leave the range of train.
     """
 
     def __init__(
@@ -36,8 +39,12 @@ class Recurrent(nn.Module):
         bidirectional: bool = False,
         dropout: float = 0.1,
         head: list[int] | None = None,
+        change: bool = False,
     ):
         super().__init__()
+        if change and spec.channel is None:
+            raise UserError("model.change=true: needs a forecast whose windows hold the target's own past")
+        self.channel = spec.channel if change else None
         self.recurrent = CELLS[cell](
             spec.shape[-1],
             hidden_size,
@@ -57,21 +64,23 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         states, last = self.recurrent(x)  # (batch, steps, features) -> (batch, steps, directions * hidden)
         if self.every_step:
-            return self.read(states)  # (batch, steps, outputs)
+            return self.read(states, x)  # (batch, steps, outputs)
         if self.directions == 1:
-            return self.read(states[:, -1])  # (batch, outputs)
+            return self.read(states[:, -1], x[:, -1])  # (batch, outputs)
         # the backward direction has read everything at the first step, not at the last: take both from the final states
         final = last[0] if isinstance(last, tuple) else last  # (layers * directions, batch, hidden)
-        return self.read(final[-2:].transpose(0, 1).flatten(1))
+        return self.read(final[-2:].transpose(0, 1).flatten(1), x[:, -1])
 
-    def read(self, states: Tensor) -> Tensor:
-        return self.output(self.head(self.dropout(states)))
+    def read(self, states: Tensor, x: Tensor) -> Tensor:
+        output = self.output(self.head(self.dropout(states)))
+        return output if self.channel is None else output + x[..., self.channel : self.channel + 1]
 
     def forecast(self, x: Tensor, steps: int) -> Tensor:
         """Goes on for ``steps`` values (batch, steps) after series (batch, any steps, 1), reading each value once."""
         states, last = self.recurrent(x)
-        parts = [self.read(states[:, -1])]  # (batch, outputs)
+        parts = [self.read(states[:, -1], x[:, -1])]  # (batch, outputs)
         while sum(part.shape[1] for part in parts) < steps:
-            states, last = self.recurrent(parts[-1].unsqueeze(2), last)
-            parts.append(self.read(states[:, -1]))
+            x = parts[-1].unsqueeze(2)
+            states, last = self.recurrent(x, last)
+            parts.append(self.read(states[:, -1], x[:, -1]))
         return torch.cat(parts, dim=1)[:, :steps]
