@@ -61,6 +61,6 @@ def jobs(sweep: Path | str) -> pd.DataFrame:
     """
     table = runs(sweep)
     files = [Path(run) / ".hydra" / "overrides.yaml" for run in table["run"]]
-    texts = [OmegaConf.to_object(OmegaConf.load(path)) if path.is_file() else [] for path in files]
+    texts = [list(OmegaConf.load(path)) if path.is_file() else [] for path in files]
     given = pd.DataFrame([dict(str(text).lstrip("+~").partition("=")[::2] for text in job) for job in texts])
     return table.join(given[[key for key in given if "." in key]].fillna(""))

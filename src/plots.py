@@ -172,7 +172,7 @@ def embeddings(table: pd.DataFrame, ax: Axes) -> Axes:
     places = pca.fit_transform((numbers - numbers.mean()) / numbers.std().replace(0, 1))
     for name in sorted(table["target"].unique()):
         inside = (table["target"] == name).to_numpy()
-        ax.scatter(*places[inside].T, s=10, alpha=0.6, linewidths=0, label=str(name))
+        ax.scatter(places[inside, 0], places[inside, 1], s=10, alpha=0.6, linewidths=0, label=str(name))
     first, second = pca.explained_variance_ratio_
     ax.set(xlabel=f"first component ({first:.0%} of the variance)", ylabel=f"second component ({second:.0%})")
     ax.legend()

@@ -74,6 +74,7 @@ FEW = "callbacks.progress=null trainer.max_epochs=2"
 WAVES = f"data=waveforms data.samples=60 data.steps=12 {FEW}"
 AUTOENCODER = f"{SWEEPS}/autoencoder/encoder/0_waveforms_autoencoder"
 LABELS = f"{WAVES} data.labels=0.5,1 hydra.sweep.dir={SWEEPS}/autoencoder"
+MONTHS = f"data=passengers {FEW} hydra.sweep.dir={SWEEPS}/forecasting"
 STAYS = f"data=physionet2012 {FILES} {FEW} hydra.sweep.dir={SWEEPS}/physionet2012"
 
 # The pictures of each notebook, and small runs in place of those that the Makefile starts for it.
@@ -82,9 +83,9 @@ NOTEBOOKS = {
     "forecasting": (
         5,
         [
-            f"train -m data=passengers model=lstm,ols,arima,seasonal_naive {FEW} hydra.sweep.dir={SWEEPS}/forecasting/models",
-            f"train -m data=passengers model=lstm protocol=documented {FEW} hydra.sweep.dir={SWEEPS}/forecasting/source",
-            f"train -m data=passengers model=lstm task.forgetting=null,tanh {FEW} hydra.sweep.dir={SWEEPS}/forecasting/forgetting",
+            f"train -m {MONTHS}/models model=lstm,ols,arima,seasonal_naive",
+            f"train -m {MONTHS}/source model=lstm protocol=documented",
+            f"train -m {MONTHS}/forgetting model=lstm task.forgetting=null,tanh",
         ],
     ),
     "waveforms": (
