@@ -37,20 +37,23 @@ harder := data=waveforms data.samples=600 data.steps=48 data.phase=1 data.freque
 waveforms/sheet := data=waveforms model=attention,cnn1d
 waveforms/study := sweep=waveforms_study
 waveforms/lengths := $(harder) data.noise=0.6 data.length=12,24,36,48,72 model=attention model.cell=gru seed=0,1,2
-waveforms/rivals := $(harder) data.noise=0.3,0.6,0.9 model=attention,lstm,cnn1d seed=0,1,2
+rivals := $(harder) data.noise=0.3,0.6,0.9 seed=0,1,2 trainer.max_epochs=60 task.optimizer.lr=0.005
+waveforms/rivals/convolutional := $(rivals) model=cnn1d
+waveforms/rivals/recurrent := $(rivals) model=attention model.cell=gru model.hidden_size=16
 unsupervised := data=waveforms data.steps=48 data.noise=0.3 data.phase=1
-labels := $(unsupervised) data.labels=0.01,0.1,1 seed=0,1,2 trainer.max_epochs=100
+labels := $(unsupervised) data.labels=0.01,0.1,1 seed=0,1 trainer.max_epochs=100
 encoder := logs/sweeps/autoencoder/encoder/0_waveforms_autoencoder
 autoencoder/encoder := $(unsupervised) model=autoencoder trainer.max_epochs=40
 autoencoder/raw := $(labels) model=lstm model.hidden_size=64
 autoencoder/classifiers := $(labels) model=encoder_classifier encoder=$(encoder) model.frozen=true,false
 autoencoder/logistic := $(labels) model=encoder_classifier encoder=$(encoder) model.widths=[]
-physionet := data=physionet2012 data_dir=$(DATA) data.split_seed=0,1,2
+SPLITS ?= 0
+physionet := data=physionet2012 data_dir=$(DATA) data.split_seed=$(SPLITS)
 physionet2012/two_stage := $(physionet) model=lstm protocol=documented,honest
 physionet2012/end_to_end := $(physionet) model=lstm data.view=masked data.descriptors=true
 physionet2012/summaries := $(physionet) model=logistic,gradient_boosting,majority data.view=summaries
 
-SWEEPS := nyse $(addprefix forecasting/,models source forgetting) $(addprefix waveforms/,sheet study lengths rivals)
+SWEEPS := nyse $(addprefix forecasting/,models source forgetting) $(addprefix waveforms/,sheet study lengths rivals/convolutional rivals/recurrent)
 SWEEPS += $(addprefix autoencoder/,encoder raw classifiers logistic)
 NOTEBOOKS := nyse forecasting waveforms autoencoder
 TABLES := logs/sweeps/autoencoder/embeddings.csv

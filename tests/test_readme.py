@@ -96,7 +96,7 @@ NOTEBOOKS = {
             "model.cell=gru,lstm model.bidirectional=true task.optimizer.lr=0.01 task.gradient_clip=0.5 "
             f"task.optimizer.weight_decay=0 hydra.sweep.dir={SWEEPS}/waveforms/study",
             f"train -m {WAVES} data.length=6,18 model=cnn1d seed=0,1 hydra.sweep.dir={SWEEPS}/waveforms/lengths",
-            f"train -m {WAVES} data.noise=0.3,0.6 model=lstm,cnn1d hydra.sweep.dir={SWEEPS}/waveforms/rivals",
+            f"train -m {WAVES} data.noise=0.3,0.6 model=lstm,cnn1d hydra.sweep.dir={SWEEPS}/waveforms/rivals/recurrent",
         ],
     ),
     "autoencoder": (
