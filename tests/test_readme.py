@@ -73,13 +73,13 @@ SWEEPS = "logs/sweeps"
 FEW = "callbacks.progress=null trainer.max_epochs=2"
 WAVES = f"data=waveforms data.samples=60 data.steps=12 {FEW}"
 AUTOENCODER = f"{SWEEPS}/autoencoder/encoder/0_waveforms_autoencoder"
-LABELS = f"{WAVES} data.labels=0.5,1 hydra.sweep.dir={SWEEPS}/autoencoder"
+LABELS = f"{WAVES} data.labels=0.5 hydra.sweep.dir={SWEEPS}/autoencoder"
 MONTHS = f"data=passengers {FEW} hydra.sweep.dir={SWEEPS}/forecasting"
 STAYS = f"data=physionet2012 {FILES} {FEW} hydra.sweep.dir={SWEEPS}/physionet2012"
 
 # The pictures of each notebook, and small runs in place of those that the Makefile starts for it.
 NOTEBOOKS = {
-    "nyse": (5, [f"train -m data=nyse model=rnn,linear,mlp,ols seed=0,1 {FEW} hydra.sweep.dir={SWEEPS}/nyse"]),
+    "nyse": (5, [f"train -m data=nyse model=rnn,linear,mlp,ols {FEW} hydra.sweep.dir={SWEEPS}/nyse"]),
     "forecasting": (
         5,
         [
@@ -92,11 +92,11 @@ NOTEBOOKS = {
         8,
         [
             f"train -m {WAVES} model=attention model.hidden_size=2 hydra.sweep.dir={SWEEPS}/waveforms/sheet",
-            f"train -m sweep=waveforms_study {WAVES} data.length=6,12 model.hidden_size=2 model.num_layers=1 "
+            f"train -m sweep=waveforms_study {WAVES} data.length=12 model.hidden_size=2 model.num_layers=1 "
             "model.cell=gru,lstm model.bidirectional=true task.optimizer.lr=0.01 task.gradient_clip=0.5 "
             f"task.optimizer.weight_decay=0 hydra.sweep.dir={SWEEPS}/waveforms/study",
-            f"train -m {WAVES} data.length=6,18 model=cnn1d seed=0,1 hydra.sweep.dir={SWEEPS}/waveforms/lengths",
-            f"train -m {WAVES} data.noise=0.3,0.6 model=lstm,cnn1d hydra.sweep.dir={SWEEPS}/waveforms/rivals/recurrent",
+            f"train -m {WAVES} data.length=6,18 model=cnn1d hydra.sweep.dir={SWEEPS}/waveforms/lengths",
+            f"train -m {WAVES} data.noise=0.3,0.6 model=cnn1d hydra.sweep.dir={SWEEPS}/waveforms/rivals/recurrent",
         ],
     ),
     "autoencoder": (
