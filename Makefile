@@ -1,6 +1,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 ARGS ?=
+DATA ?= data
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,10 +29,56 @@ bench: setup ## speed, as ratios to a bare PyTorch loop in the same run
 	@$(RUN) -m benchmarks.forecast
 	@[ ! -d data/physionet2012 ] || $(RUN) -m benchmarks.physionet data
 
-logs/sweeps/nyse/summary.csv: | setup
-	@$(RUN) -m src.train -m data=nyse model=rnn,linear,mlp,ols seed=0,1,2,3,4 hydra.sweep.dir=logs/sweeps/nyse
+# What the notebooks read: sweeps below logs/sweeps, each started if it is missing.
+nyse := data=nyse model=rnn,linear,mlp,ols seed=0,1,2,3,4
+forecasting/models := data=passengers model=lstm,ols,arima,seasonal_naive,last_value seed=0,1,2,3,4
+forecasting/source := data=passengers model=lstm protocol=documented
+forecasting/forgetting := data=passengers model=lstm task.forgetting=null,tanh,shifted_tanh seed=0,1,2,3,4
+harder := data=waveforms data.samples=600 data.steps=48 data.phase=1 data.frequency=[1,3] data.test=0.3
+waveforms/sheet := data=waveforms model=attention,cnn1d
+waveforms/study := sweep=waveforms_study
+waveforms/lengths := $(harder) data.noise=0.6 data.length=12,24,36,48,72 model=attention model.cell=gru seed=0,1,2
+rivals := $(harder) data.noise=0.3,0.6,0.9 seed=0,1,2 trainer.max_epochs=60 task.optimizer.lr=0.005
+waveforms/rivals/convolutional := $(rivals) model=cnn1d
+waveforms/rivals/recurrent := $(rivals) model=attention model.cell=gru model.hidden_size=16
+unsupervised := data=waveforms data.steps=48 data.noise=0.3 data.phase=1
+labels := $(unsupervised) data.labels=0.01,0.1,1 seed=0,1 trainer.max_epochs=100
+encoder := logs/sweeps/autoencoder/encoder/0_waveforms_autoencoder
+autoencoder/encoder := $(unsupervised) model=autoencoder trainer.max_epochs=40
+autoencoder/raw := $(labels) model=lstm model.hidden_size=64
+autoencoder/classifiers := $(labels) model=encoder_classifier encoder=$(encoder) model.frozen=true,false
+autoencoder/logistic := $(labels) model=encoder_classifier encoder=$(encoder) model.widths=[]
+SPLITS ?= 0
+physionet := data=physionet2012 data_dir=$(DATA) data.split_seed=$(SPLITS)
+physionet2012/two_stage := $(physionet) model=lstm protocol=documented,honest
+physionet2012/end_to_end := $(physionet) model=lstm data.view=masked data.descriptors=true
+physionet2012/summaries := $(physionet) model=logistic,gradient_boosting,majority data.view=summaries
 
-notebooks: setup logs/sweeps/nyse/summary.csv ## run the notebooks in place, and the sweeps they read
-	@.venv/bin/jupyter-execute --inplace notebooks/*.ipynb
+SWEEPS := nyse $(addprefix forecasting/,models source forgetting) $(addprefix waveforms/,sheet study lengths rivals/convolutional rivals/recurrent)
+SWEEPS += $(addprefix autoencoder/,encoder raw classifiers logistic)
+NOTEBOOKS := nyse forecasting waveforms autoencoder
+TABLES := logs/sweeps/autoencoder/embeddings.csv
+ifneq ($(wildcard $(DATA)/physionet2012/Outcomes-a.txt),)
+SWEEPS += $(addprefix physionet2012/,two_stage end_to_end summaries)
+NOTEBOOKS += physionet2012
+TABLES += logs/sweeps/physionet2012/errors.csv
+endif
 
+logs/sweeps/%/summary.csv: | setup
+	@$(RUN) -m src.train -m $($*) hydra.sweep.dir=logs/sweeps/$*
+
+$(patsubst %,logs/sweeps/autoencoder/%,classifiers/summary.csv logistic/summary.csv embeddings.csv): logs/sweeps/autoencoder/encoder/summary.csv
+
+logs/sweeps/autoencoder/embeddings.csv:
+	@$(RUN) -m src.embed run=$(encoder) output=$@
+
+logs/sweeps/physionet2012/errors.csv: | setup
+	@mkdir -p $(@D)
+	@$(RUN) -m src.impute imputer=[zero,mean,locf,linear] data_dir=$(DATA) report=$@
+
+notebooks: setup $(SWEEPS:%=logs/sweeps/%/summary.csv) $(TABLES) ## run the notebooks in place, and the sweeps they read
+	$(if $(filter physionet2012,$(NOTEBOOKS)),,@echo "physionet2012.ipynb is left as it is: $(DATA) has no physionet2012/Outcomes-a.txt (make notebooks DATA=folder)")
+	@.venv/bin/jupyter-execute --inplace $(NOTEBOOKS:%=notebooks/%.ipynb)
+
+.DELETE_ON_ERROR:
 .PHONY: help setup train test lint bench notebooks

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from omegaconf import OmegaConf
 
 from src import results
 from src.errors import UserError
@@ -31,6 +32,11 @@ def predictions(run: Path | str) -> pd.DataFrame:
     return pd.read_csv(Path(run) / "predictions.csv", index_col=0)
 
 
+def forecast(run: Path | str) -> pd.DataFrame:
+    """A forecasting run's ``forecast.csv``: one row per test row (a date, or a number) of the recursive forecast."""
+    return pd.read_csv(Path(run) / "forecast.csv", index_col=0, parse_dates=True)
+
+
 def runs(logs: Path | str) -> pd.DataFrame:
     """Every run below a folder, oldest first: one row per ``result.json``, nested keys joined by dots.
 
@@ -45,3 +51,16 @@ def runs(logs: Path | str) -> pd.DataFrame:
         found.append({"run": str(path.parent)} | result)
     table = pd.json_normalize(found)
     return table.sort_values("started", kind="stable", ignore_index=True) if "started" in table else table
+
+
+def jobs(sweep: Path | str) -> pd.DataFrame:
+    """The :func:`runs` below a folder, with a column for each key of the configuration that a command line has set.
+
+    ``data.length`` and the like are texts, empty where a run has left the key alone. What has no dot in its name (``seed``,
+    ``model``) is in ``result.json`` already.
+    """
+    table = runs(sweep)
+    files = [Path(run) / ".hydra" / "overrides.yaml" for run in table["run"]]
+    texts = [list(OmegaConf.load(path)) if path.is_file() else [] for path in files]
+    given = pd.DataFrame([dict(str(text).lstrip("+~").partition("=")[::2] for text in job) for job in texts])
+    return table.join(given[[key for key in given if "." in key]].fillna(""))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from src import output
 from src.cli import app
 from src.data import records
 from src.errors import UserError
@@ -31,6 +32,8 @@ def impute(config: DictConfig) -> None:
         raise UserError(
             f"output={config.output}: is one file, and imputer={shown(names)} asks for {len(names)}; leave it out"
         )
+    if config.report and not Path(config.report).resolve().parent.is_dir():
+        raise UserError(f"report={config.report}: must be a file in a folder that exists")
     records.find(Path(config.data.folder))
     from rich.console import Console
     from rich.table import Table
@@ -45,7 +48,7 @@ def impute(config: DictConfig) -> None:
         torch.set_num_threads(config.threads)
     raw = records.read(Path(config.data.folder))
     print(described(raw))
-    table = Table("imputer", "MAE", "RMSE", "seconds", "file")
+    errors, table = [], Table("imputer", "MAE", "RMSE", "seconds", "file")
     options = {name: config.data[name] for name in ("split_seed", "test", "validation", "scaling")}
     options["fingerprint"] = records.fingerprint(Path(config.data.folder))
     for name in names:
@@ -57,9 +60,14 @@ def impute(config: DictConfig) -> None:
             imputation.write(path, content)
         except OSError as error:
             raise UserError(f"output={path}: cannot be written ({error.strerror})") from error
+        errors.append({"imputer": name, "mae": mae, "rmse": rmse})
         table.add_row(name, f"{mae:.4f}", f"{rmse:.4f}", f"{time.perf_counter() - begun:.1f}", str(path))
     print(f"error on {imputation.HIDDEN:.0%} of the observed validation values, hidden; in standard deviations of train:")
     Console().print(table)
+    if config.report:
+        import pandas as pd
+
+        output.write(pd.DataFrame(errors).set_index("imputer"), Path(config.report))
 
 
 def described(raw: records.Records) -> str:

@@ -13,6 +13,7 @@ from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn import metrics
+from sklearn.decomposition import PCA
 
 BLUE, ORANGE, GREY = "#2f6db3", "#d9772b", "#888888"
 
@@ -129,6 +130,13 @@ def forecast(predicted: pd.DataFrame, ax: Axes, history: pd.Series) -> Axes:
     return ax
 
 
+def series(steps: pd.DataFrame, ax: Axes) -> Axes:
+    """Series one below the other (columns ``sample``, ``step``, ``value``)."""
+    for level, one in below_each_other(steps, "value", ax):
+        ax.plot(one["step"], one["value"] + level, color=BLUE, linewidth=1)
+    return ax
+
+
 def attention(steps: pd.DataFrame, ax: Axes) -> Axes:
     """Series one below the other (columns ``sample``, ``step``, ``value``, ``weight``), dark where their attention is."""
     for level, one in below_each_other(steps, "value", ax):
@@ -161,6 +169,20 @@ def reconstruction_error(predictions: pd.DataFrame, ax: Axes) -> Axes:
     """How many samples have which reconstruction error; those far to the right are unlike what was learnt."""
     ax.hist(predictions["reconstruction_error"], bins=30, color=BLUE)
     ax.set(xlabel="reconstruction error (mean square, scaled units)", ylabel="samples")
+    return ax
+
+
+def embeddings(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Samples (columns ``target``, ``embedding_0``, …) in the plane of the two principal components of their embeddings."""
+    numbers = table.filter(like="embedding_")
+    pca = PCA(2)
+    places = pca.fit_transform((numbers - numbers.mean()) / numbers.std().replace(0, 1))
+    for name in sorted(table["target"].unique()):
+        inside = (table["target"] == name).to_numpy()
+        ax.scatter(places[inside, 0], places[inside, 1], s=10, alpha=0.6, linewidths=0, label=str(name))
+    first, second = pca.explained_variance_ratio_
+    ax.set(xlabel=f"first component ({first:.0%} of the variance)", ylabel=f"second component ({second:.0%})")
+    ax.legend()
     return ax
 
 
