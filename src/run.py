@@ -12,11 +12,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from lightning.pytorch import seed_everything
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from src import encoder, history, report, results, rollout
 from src.build import build, data_set, load_weights, quiet
-from src.cli import sentence
+from src.cli import leaves, reference, sentence
 from src.data.forecast import Forecast
 from src.errors import UserError
 from src.fit import device, fit_baseline, fit_network, higher_is_better
@@ -80,9 +80,11 @@ def run(config: DictConfig) -> float:
 
 def documented(config: DictConfig, overrides: list[str]) -> dict[str, float] | None:
     """The source's figures for this pairing, unless the run predicts something else or sees only a part of it."""
-    same = ("data.day_of_week", "data.scaling", "data.validation", "data.batch_size", "data.eval_batch_size")
-    changed = [text for text in (text.lstrip("+~") for text in overrides) if text.startswith(("data.", "debug="))]
-    if not config.documented or any(not text.startswith(same) for text in changed):
+    same = ("day_of_week", "scaling", "validation", "batch_size", "eval_batch_size")
+    usual = reference("train", [text for text in overrides if not text.startswith("debug=")])
+    now, then = (leaves(OmegaConf.to_container(part.data, resolve=True)) for part in (config, usual))
+    changed = [key for key in {*now, *then} if key not in same and now.get(key) != then.get(key)]
+    if not config.documented or changed or any(text.startswith("debug=") for text in overrides):
         return None
     return {name: value for name, value in config.documented.items() if value is not None} or None
 
