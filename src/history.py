@@ -60,7 +60,16 @@ def jobs(sweep: Path | str) -> pd.DataFrame:
     ``model``) is in ``result.json`` already.
     """
     table = runs(sweep)
-    files = [Path(run) / ".hydra" / "overrides.yaml" for run in table["run"]]
-    texts = [list(OmegaConf.load(path)) if path.is_file() else [] for path in files]
-    given = pd.DataFrame([dict(str(text).lstrip("+~").partition("=")[::2] for text in job) for job in texts])
-    return table.join(given[[key for key in given if "." in key]].fillna(""))
+    keys = given([overrides(run) for run in table["run"]])
+    return table.join(keys[[key for key in keys if "." in key]].fillna(""))
+
+
+def overrides(run: Path | str) -> list[str]:
+    """What the command line of a run has set: ``key=value``."""
+    path = Path(run) / ".hydra" / "overrides.yaml"
+    return [str(text) for text in OmegaConf.load(path)] if path.is_file() else []
+
+
+def given(jobs: list[list[str]]) -> pd.DataFrame:
+    """One row per job and one column per key of their overrides."""
+    return pd.DataFrame([dict(text.lstrip("+~").partition("=")[::2] for text in job) for job in jobs])

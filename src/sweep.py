@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 
 import pandas as pd
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -26,7 +25,7 @@ def summary(folder: Path) -> pd.DataFrame:
     """
     runs = history.runs(folder)
     numbers = [int(Path(run).name.partition("_")[0]) for run in runs["run"]]
-    overrides = [overrides_of(Path(run)) for run in runs["run"]]
+    overrides = [history.overrides(run) for run in runs["run"]]
     table = runs.assign(job=numbers, overrides=[" ".join(texts) for texts in overrides])
     table["best"] = [row.get(f"best.{row.get('monitor')}") for _, row in table.iterrows()]
     metrics = {name: name.removeprefix("test.") for name in table if name.startswith("test.")}
@@ -40,17 +39,11 @@ def summary(folder: Path) -> pd.DataFrame:
     return table.reindex(columns=columns).sort_values("job", ignore_index=True)
 
 
-def overrides_of(run: Path) -> list[str]:
-    path = run / ".hydra" / "overrides.yaml"
-    return [str(text) for text in OmegaConf.load(path)] if path.is_file() else []
-
-
 def report(folder: Path) -> int:
     """Writes ``summary.csv``, prints one line per group of seeds, and returns the number of failed jobs."""
     table = summary(folder)
     table.to_csv(folder / "summary.csv", index=False)
-    texts = [overrides_of(Path(run)) for run in table["run"]]
-    given = pd.DataFrame([dict(text.lstrip("+~").partition("=")[::2] for text in job) for job in texts])
+    given = history.given([history.overrides(run) for run in table["run"]])
     keys = [key for key in given if key != "seed" and given[key].nunique(dropna=False) > 1]
     means = [name for name in table if name.endswith("_mean") and not name.startswith("loss")][:2]
     heads = [name.removesuffix("_mean") for name in means]
