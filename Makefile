@@ -51,7 +51,7 @@ autoencoder/logistic := $(labels) model=encoder_classifier encoder=$(encoder) mo
 SPLITS ?= 0
 physionet := data=physionet2012 data_dir=$(DATA) data.split_seed=$(SPLITS)
 physionet2012/two_stage := $(physionet) model=lstm protocol=documented,honest
-physionet2012/end_to_end := $(physionet) model=lstm data.view=masked data.descriptors=true
+physionet2012/end_to_end := $(physionet) model=lstm,gru_d data.view=masked data.descriptors=true
 physionet2012/summaries := $(physionet) model=logistic,gradient_boosting,majority data.view=summaries
 
 SWEEPS := nyse $(addprefix forecasting/,models source forgetting) $(addprefix waveforms/,sheet study lengths rivals/convolutional rivals/recurrent)

@@ -103,6 +103,9 @@ class ARIMA(RegressorMixin, BaseEstimator):
         first = y.to_frame() if isinstance(y, pd.Series) else y
         self.columns_ = [name for name in X if str(name).rpartition("_")[0] == first.columns[0]]
         self.horizon_ = first.shape[1]
+        needed = self.order[1] + (self.season * self.seasonal_order[1] if self.season > 1 else 0) + 1
+        if len(self.columns_) < needed:
+            raise UserError(f"model=arima: its differences leave nothing of a window; take data.lags={needed} or more")
         # windows follow one another: the first, and what came after each
         series = np.concatenate([X[self.columns_].iloc[0], first.iloc[:, 0], first.iloc[-1, 1:]])
         with warnings.catch_warnings():

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from src.baselines import Estimator
 from src.build import instantiate
+from src.cli import sentence
 from src.data.memory import BLOCK, InMemory
 from src.errors import UserError
 from src.measure import measure
@@ -97,7 +98,10 @@ def fit_baseline(task: Task, data: InMemory, folder: Path) -> str:
     """Fits a scikit-learn estimator on train; leaves one row of metrics and the same checkpoints as a network."""
     begun = time.perf_counter()
     split = data.splits["train"]
-    cast(Estimator, task.network).fit(split.x, task.measured(split.y, split.y)[1])
+    try:
+        cast(Estimator, task.network).fit(split.x, task.measured(split.y, split.y)[1])
+    except (ValueError, TypeError) as error:
+        raise UserError(f"model: {sentence(error)}") from error
     measure(task, data.batches("val"))
     assert task.tested is not None
     task.calibrate(*task.tested[0])

@@ -32,8 +32,9 @@ def impute(config: DictConfig) -> None:
         raise UserError(
             f"output={config.output}: is one file, and imputer={shown(names)} asks for {len(names)}; leave it out"
         )
-    if config.report and not Path(config.report).resolve().parent.is_dir():
-        raise UserError(f"report={config.report}: must be a file in a folder that exists")
+    for name in ("output", "report"):
+        if config[name]:
+            output.check(Path(config[name]), name)
     records.find(Path(config.data.folder))
     from rich.console import Console
     from rich.table import Table

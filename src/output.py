@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def check(output: Path) -> None:
-    """Raises a UserError if no file can be written there."""
-    if output.is_dir() or not output.resolve().parent.is_dir():
-        raise UserError(f"output={output}: must be a file in a folder that exists")
+def check(path: Path, key: str = "output") -> None:
+    """Raises a UserError, which names the key, if no file can be written there."""
+    if path.is_dir() or not path.resolve().parent.is_dir():
+        raise UserError(f"{key}={path}: must be a file in a folder that exists")
 
 
 def write(table: pd.DataFrame, output: Path) -> None:

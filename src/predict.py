@@ -14,6 +14,8 @@ from src import output, results
 from src.cli import app
 from src.errors import UserError
 
+MOST_STEPS = 1_000_000
+
 
 def predict(config: DictConfig) -> None:
     """Writes one prediction, in the target's own units, for each row of the input, or each step, that can be predicted."""
@@ -22,8 +24,10 @@ def predict(config: DictConfig) -> None:
         raise UserError("give either input=FILE.csv, to predict new rows, or steps=60, to forecast the run's own series")
     if config.input is not None and not Path(str(config.input)).is_file():
         raise UserError(f"input={config.input}: there is no such file")
-    if config.steps is not None and (type(config.steps) is not int or config.steps < 1):
-        raise UserError(f"steps={config.steps}: must be a whole number of at least 1")
+    if config.steps is not None and (type(config.steps) is not int or not 1 <= config.steps <= MOST_STEPS):
+        raise UserError(f"steps={config.steps}: must be a whole number from 1 to {MOST_STEPS:,}")
+    if config.steps is not None and path.suffix == ".png":
+        raise UserError(f"output={path}: is where the picture goes, beside the table; name a .csv file")
     if config.origin not in ("test", "end"):
         raise UserError(f"origin={config.origin}: must be test or end")
     output.check(path)
@@ -66,7 +70,8 @@ def new_rows(folder: Path, source: Path, path: Path) -> None:
 def further_steps(folder: Path, steps: int, origin: str, path: Path) -> None:
     from src import report, rollout
     from src.build import load_run
-    from src.data.forecast import Forecast, shown
+    from src.data.dates import shown
+    from src.data.forecast import Forecast
     from src.tasks.forecasting import Forecasting
 
     _, data, task = load_run(folder)

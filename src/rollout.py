@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from src.data import dates
 from src.data.forecast import Forecast
 from src.errors import UserError
 from src.tasks.forecasting import Forecasting, conformal, last_step
@@ -32,7 +34,7 @@ def forecast(network: Any, windows: Tensor, steps: int) -> Tensor:
     if getattr(network, "recursive", False):
         return network.forecast(windows, steps)
     parts = [last_step(network(windows)).to(windows.dtype)]  # (n, horizon)
-    while sum(part.shape[1] for part in parts) < steps:
+    for _ in range(ceil(steps / parts[0].shape[1]) - 1):
         windows = torch.cat([windows, parts[-1].unsqueeze(2)], dim=1)[:, -windows.shape[1] :]
         parts.append(last_step(network(windows)).to(windows.dtype))
     return torch.cat(parts, dim=1)[:, :steps]
@@ -124,7 +126,7 @@ def table(task: Forecasting, data: Forecast, predicted: Tensor, origin: int, wid
             "upper": values + half,
             "actual": np.append(actual, np.full(beyond, np.nan)),
         },
-        index=known.append(data.after(data.index, beyond)) if beyond else known,
+        index=known.append(dates.after(data.index, beyond, data.freq)) if beyond else known,
     )
 
 

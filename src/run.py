@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src import encoder, history, report, results, rollout
 from src.build import build, data_set, load_weights, quiet
-from src.cli import leaves, reference, sentence
+from src.cli import reference, sentence
 from src.data.forecast import Forecast
 from src.errors import UserError
 from src.fit import device, fit_baseline, fit_network, higher_is_better
@@ -50,6 +50,7 @@ def run(config: DictConfig) -> float:
         monitor=config.monitor,
         documented=documented(config, list(hydra.overrides.task)),
     )
+    keep_paths(folder / ".hydra" / "config.yaml")
     try:
         experiment(config, folder, result, announced=not sweep)
     except Interrupted:
@@ -78,12 +79,29 @@ def run(config: DictConfig) -> float:
     return result["best"][config.monitor] if result["best"] else float("nan")
 
 
+def keep_paths(stored: Path) -> None:
+    """Makes the paths of a stored configuration absolute, so that the run can be rebuilt from any folder."""
+    if not stored.is_file():
+        return
+    config: Any = OmegaConf.load(stored)
+    for group, key in ((config, "data_dir"), (config.data, "path"), (config.data, "pickle")):
+        if key in group and not OmegaConf.is_interpolation(group, key) and group[key] is not None:
+            group[key] = str(Path(group[key]).absolute())
+    OmegaConf.save(config, stored)
+
+
 def documented(config: DictConfig, overrides: list[str]) -> dict[str, float] | None:
     """The source's figures for this pairing, unless the run predicts something else or sees only a part of it."""
     same = ("day_of_week", "scaling", "validation", "batch_size", "eval_batch_size")
     usual = reference("train", [text for text in overrides if not text.startswith("debug=")])
-    now, then = (leaves(OmegaConf.to_container(part.data, resolve=True)) for part in (config, usual))
-    changed = [key for key in {*now, *then} if key not in same and now.get(key) != then.get(key)]
+    keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
+    changed = [
+        key
+        for key in keys
+        if key.startswith("data.")
+        and key.removeprefix("data.") not in same
+        and OmegaConf.select(config, key) != OmegaConf.select(usual, key)
+    ]
     if not config.documented or changed or any(text.startswith("debug=") for text in overrides):
         return None
     return {name: value for name, value in config.documented.items() if value is not None} or None

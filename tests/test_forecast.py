@@ -14,6 +14,7 @@ from src.build import build, load_run
 from src.cli import compose
 from src.data.forecast import Forecast
 from src.data.memory import Spec
+from src.measure import measure
 from src.networks.recurrent import Recurrent
 from src.tasks.forecasting import conformal
 
@@ -302,9 +303,13 @@ def changed(row: int, column: str, value: object) -> pd.DataFrame:
 BAD = {
     "text": (lambda: changed(7, "units", "many"), "", ["line 9, column units: many"]),
     "infinity": (lambda: changed(7, "units", "inf"), "", ["line 9, column units: inf"]),
-    "twice": (lambda: changed(9, "day", "2024-01-09"), "", ["line 11, column day: 2024-01-09 comes twice"]),
-    "order": (lambda: changed(9, "day", "2025-01-09"), "", ["column day", "out of order"]),
-    "no date": (lambda: changed(9, "day", "soon"), "", ["line 11, column day: soon is not a date"]),
+    "twice": (
+        lambda: changed(9, "day", "2024-01-09"),
+        "",
+        ["data.path=series.csv", "line 11, column day: '2024-01-09' comes twice"],
+    ),
+    "unordered": (lambda: changed(9, "day", "2025-01-09"), "", ["column day", "out of order"]),
+    "no date": (lambda: changed(9, "day", "soon"), "", ["line 11, column day: 'soon' is not a date", "data.date_format"]),
     "gap": (lambda: changed(0, "units", 0).drop([50, 51]), "", ["2 of 200", "2024-02-20", "data.missing=previous"]),
     "empty value": (lambda: changed(9, "units", None), "", ["1 of 200", "2024-01-10"]),
     "no column": (lambda: changed(0, "units", 0), "data.target=unit", ["unit", "there are day, units"]),
@@ -318,8 +323,26 @@ BAD = {
         "model=gru model.bidirectional=true data.windows=prefixes",
         ["model.bidirectional=false"],
     ),
-    "classes": (lambda: changed(0, "units", 0), "task=classification", ["units is a number"]),
-    "regression": (lambda: changed(0, "units", 0), "task=regression", ["task=forecasting"]),
+    "classes": (lambda: changed(0, "units", 0), "task=classification", ["data=csv is for forecasting or reconstruction"]),
+    "day or month": (
+        lambda: changed(0, "units", 0).assign(day="01.02.2024"),
+        "",
+        ["line 2", "day or its month first", "data.date_format"],
+    ),
+    "far away": (lambda: changed(199, "day", "2924-01-09"), "", ["far more dates", "200 rows"]),
+    "backwards in time": (lambda: changed(0, "units", 0), "data.freq=-1D", ["data.freq=-1D", "forward"]),
+    "huge": (lambda: changed(7, "units", "1e300"), "", ["line 9, column units", "1e+30"]),
+    "semicolons": (lambda: changed(0, "units", 0).rename(columns={"day": "day;x"})[["day;x"]], "", ["separated by ';'"]),
+    "wrong replacement": (lambda: changed(0, "units", 0), "+data.replace={foo:7}", ["data.replace={foo:7}", "column day"]),
+    "absent replacement": (lambda: changed(0, "units", 0), "+data.replace={2030-01-01:7}", ["data.replace", "column day"]),
+    "origins": (lambda: changed(0, "units", 0), "data.origins=500", ["data.origins=500", "60 test rows"]),
+    "long season": (lambda: changed(0, "units", 0), "data.season=150", ["data.season=150", "rows of train"]),
+    "same feature twice": (lambda: changed(0, "units", 0), "data.features=[units,units]", ["each once"]),
+    "reduced loss": (lambda: changed(0, "units", 0), "task.loss.reduction=mean model=mlp", ["task.loss", "reduction=none"]),
+    "short window": (lambda: changed(0, "units", 0), "model=arima data.season=12", ["data.lags=14", "model=arima"]),
+    "order": (lambda: changed(0, "units", 0), "model=arima model.order=[1,2]", ["model.order", "three whole numbers"]),
+    "no path": (lambda: changed(0, "units", 0), "data.path=null", ["data.path", "must be given"]),
+    "regression": (lambda: changed(0, "units", 0), "task=regression", ["data=csv is for forecasting or reconstruction"]),
     "frequency": (lambda: changed(0, "units", 0), "data.freq=never", ["data.freq=never"]),
 }
 
@@ -337,7 +360,18 @@ def test_a_bad_file_is_one_sentence_and_leaves_nothing(call, case: str) -> None:
     assert not Path("logs").exists() or not list(Path("logs").rglob("result.json"))
 
 
-@pytest.mark.parametrize("given", ["steps=0", "steps=2.5", "steps=3 origin=middle", "", "steps=3 input=series.csv"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "steps=0",
+        "steps=2.5",
+        "steps=3 origin=middle",
+        "",
+        "steps=3 input=series.csv",
+        "steps=3000000",
+        "steps=3 output=f.png",
+    ],
+)
 def test_a_bad_request_for_steps_is_one_sentence(train, call, given: str) -> None:
     written(NOISE)
     train("run", *DAILY, "model=ols")
@@ -371,3 +405,56 @@ def test_predicting_the_change_follows_a_series_out_of_the_range_of_train(train)
         for change in (False, True)
     ]
     assert errors[1] < 0.2 * errors[0]
+
+
+@pytest.mark.parametrize(
+    ("written_as", "options"),
+    [("%d.%m.%Y", ["data.date_format=%d.%m.%Y"]), ("%Y-%m-%d %H:%M", []), ("%Y/%m/%d", [])],
+)
+def test_dates_as_people_write_them(call, written_as: str, options: list[str]) -> None:
+    days = pd.date_range("2024-01-01", periods=200, freq="D")
+    pd.DataFrame({"day": days.strftime(written_as), "units": NOISE}).to_csv("series.csv", index=False)
+    status, _, err = call(*DAILY, *options, "model=ols", "hydra.run.dir=run")
+    assert (status, err) == (0, "")
+    assert str(pd.read_csv("run/forecast.csv")["day"].iloc[0]).startswith("2024-05-20")
+
+
+def test_years_are_dates() -> None:
+    pd.DataFrame({"day": range(1900, 2000), "units": NOISE[:100]}).to_csv("series.csv", index=False)
+    assert daily(lags=5).index[-1] == pd.Timestamp("1999-01-01")
+
+
+def test_what_comes_later_fills_no_gap_before_it() -> None:
+    kept = []
+    for later in (0.0, 1000.0):
+        values = np.arange(100.0)
+        values[85:] += later  # test begins at row 70, validation at row 56
+        values[[54, 55, 56, 57, 68, 69, 70, 71]] = np.nan
+        values[58:70] += later
+        written(values)
+        data = daily(lags=5, missing="interpolate")
+        kept.append([data.splits["train"].y.clone(), data.history[:58].to_numpy()])
+    assert torch.equal(kept[0][0], kept[1][0]), "validation must not fill the gaps of train"
+    assert kept[0][1].tolist() == kept[1][1].tolist()
+
+
+def test_evaluating_train_on_prefixes_looks_at_the_last_real_step(train) -> None:
+    written(NOISE + 5)
+    folder = train("run", *DAILY, "data.windows=prefixes", "model=lstm", "protocol=documented", "trainer.max_epochs=2")
+    _, data, task = load_run(folder)
+    x, y, _, time = data.splits["train"]
+    last = time.isfinite().sum(1) - 1
+    expected = (
+        task.unscaled(task.network(x)[torch.arange(len(x)), last, 0]) - task.unscaled(y[torch.arange(len(x)), last])
+    ).abs()
+    metrics = measure(task, data.batches("train"))[1]
+    assert metrics["mae"] == pytest.approx(float(expected.mean().detach()), rel=1e-5)
+
+
+def test_a_run_can_be_evaluated_from_another_folder(train, call, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(NOISE)
+    folder = train("run", *DAILY, "model=ols")
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    monkeypatch.setattr("src.build._prepared", {})
+    assert call(f"run={folder}", entry="evaluate")[0] == 0

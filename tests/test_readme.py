@@ -17,9 +17,9 @@ COMMANDS = re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MUL
 
 
 # what makes a command short, by a word of it
-FEW = {
+SHORT = {
     "data=waveforms": ["data.samples=60", "data.steps=24"],
-    "data=wordle": ["data.lags=7"],
+    "data=wordle": ["data.lags=9"],
     "sweep=waveforms_study": [
         *("data.samples=60", "model.cell=gru", "model.num_layers=1", "data.length=12", "task.optimizer.lr=0.01"),
         *("task.gradient_clip=null", "task.optimizer.weight_decay=0.0"),
@@ -43,14 +43,14 @@ def test_a_command_of_the_readme_runs(call, train, monkeypatch: pytest.MonkeyPat
     arguments = arguments.replace("data_dir=../shared/data", FILES)
     if run := re.search(r"logs/([a-z0-9]+)_([a-z]+)/<time>", arguments):
         data = f"data={run[1]}"
-        train(f"logs/{run[1]}_{run[2]}/time", data, f"model={run[2]}", *few, *FEW.get(data, []))
+        train(f"logs/{run[1]}_{run[2]}/time", data, f"model={run[2]}", *few, *SHORT.get(data, []))
         shutil.copy(ROOT / "src" / "data" / "files" / "NYSE.csv", "new.csv")
     if "sales.csv" in arguments:
         days = pd.date_range("2024-01-01", periods=120).strftime("%Y-%m-%d")
         pd.DataFrame({"day": days, "units": range(120)}).to_csv("sales.csv", index=False)
     # one seed and one epoch: the test is that the command is a command, not what it finds
     words = shlex.split(re.sub(r"seed=\S+", "seed=0", arguments.replace("<time>", "time")))
-    words += [word for given, more in FEW.items() if given in words and entry == "train" for word in more]
+    words += [word for given, more in SHORT.items() if given in words and entry == "train" for word in more]
     baselines = {"model=lasso", "model=ols", "model=gradient_boosting"}
     if entry == "train" and not baselines & set(words) and "--cfg" not in words:
         words = [word for word in words if not word.startswith("trainer.max_epochs")]

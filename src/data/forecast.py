@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from src.data import LARGEST, dates
 from src.data.memory import InMemory, Spec, Split, require, unscaled
 from src.errors import UserError
 
@@ -28,6 +29,7 @@ class Forecast(InMemory):
         target: Column to predict.
         features: Columns that the windows hold; null is the target alone, and lets a forecast feed on itself.
         date: Column of dates, in order, oldest or newest first; null counts the rows.
+        date_format: Of the dates as ``strptime`` has it (%d.%m.%Y); null reads dates that begin with the year.
         freq: pandas' name of the distance between dates (``D``, ``MS``); null finds it out.
         missing: What becomes of missing dates and values: refuse, previous (the value before), or interpolate.
         replace: Values of the target that are known to be wrong, by date (or row number).
@@ -48,10 +50,11 @@ class Forecast(InMemory):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | None,
         target: str,
         features: list[str] | None = None,
         date: str | None = None,
+        date_format: str | None = None,
         freq: str | None = None,
         missing: str = "refuse",
         replace: dict[Any, float] | None = None,
@@ -70,8 +73,11 @@ class Forecast(InMemory):
         **batches: Any,
     ):
         super().__init__(**batches)
+        if path is None:
+            raise UserError("data.path: must be given, as in data.path=series.csv")
         self.path, self.target, self.features = Path(path), target, list(features or [target])
         self.date, self.freq, self.missing, self.replace = date, freq, missing, replace or {}
+        self.date_format = date_format
         self.prefixes, self.lags, self.horizon, self.ends, self.season = windows == "prefixes", lags, horizon, ends, season
         self.every_step = every_step or self.prefixes
         self.test, self.validation, self.scaling, self.split_seed = test, validation, scaling, split_seed
@@ -85,11 +91,17 @@ class Forecast(InMemory):
         except (OSError, ValueError) as error:
             raise UserError(f"data.path={self.path}: cannot be read as CSV ({str(error).splitlines()[0]})") from error
         if absent := [name for name in [*self.columns, *([self.date] if self.date else [])] if name not in frame]:
-            raise UserError(f"data: {self.path.name} has no column {', '.join(absent)}; there are {', '.join(frame)}")
-        series = self.series(frame)
+            split = next((mark for mark in ";\t|" if len(frame.columns) == 1 and mark in frame.columns[0]), "")
+            hint = f"; its columns are separated by {split!r}, and must be by commas" if split else ""
+            raise UserError(f"data: {self.path.name} has no column {', '.join(absent)}; there are {', '.join(frame)}{hint}")
+        held = 0.0 if self.validation == "test" else float(self.validation)
+        try:
+            series = self.series(frame, [(1 - self.test) * (1 - held), 1 - self.test])
+        except UserError as error:
+            raise UserError(f"data.path={self.path}: {error}") from error
         rows = len(series)
         known = int(rows * (1 - self.test))
-        past = known if self.validation == "test" else known - round(float(self.validation) * known)
+        past = known - round(held * known)
         self.ends_of = {"train": (self.lags, past), "val": (past, known), "test": (known, rows)}
         if self.validation == "test":
             self.ends_of["val"] = self.ends_of["test"]
@@ -99,6 +111,11 @@ class Forecast(InMemory):
                     f"data: {rows} rows are too few: {name} ends at row {end}, and a window takes data.lags={self.lags} "
                     f"rows and data.horizon={self.horizon} after them; take fewer of both, or other shares"
                 )
+
+        if self.season >= past:
+            raise UserError(f"data.season={self.season}: is as long as the {past} rows of train, or longer")
+        if self.origins > (most := rows - known):
+            raise UserError(f"data.origins={self.origins}: there are {most} test rows to begin from")
 
         self.scaler = StandardScaler()
         fitted = {"train": series[:past], "all": series, "none": series[:0]}[self.scaling]
@@ -115,7 +132,7 @@ class Forecast(InMemory):
             forecast=self.horizon + (self.lags - 1 if self.every_step else 0),
             channel=self.features.index(self.target) if self.target in self.features else None,
             every_step=self.every_step,
-            naive=float(np.abs(train[self.season :] - train[: -self.season]).mean()) if self.season < past else np.nan,
+            naive=float(np.abs(train[self.season :] - train[: -self.season]).mean()),
         )
         self.index, self.history = series.index, series[self.target]
         self.inputs, self.values = self.scaled(series)
@@ -124,77 +141,58 @@ class Forecast(InMemory):
             splits["train"] = self.random_prefixes(past)
         return splits
 
-    def series(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def series(self, frame: pd.DataFrame, borders: list[float]) -> pd.DataFrame:
         """The columns as numbers by date, oldest first, without gaps.
+
+        Args:
+            frame: Rows of the file.
+            borders: Shares of the rows at which a gap is not filled from both sides: what lies behind is not known before.
 
         Raises:
             UserError: Names the first text among numbers, bad, repeated or unordered date, or gap that is not to be filled.
         """
         lines = frame.index + 2 if isinstance(frame.index, pd.RangeIndex) and frame.index.start == 0 else frame.index
         series = frame[self.columns].apply(pd.to_numeric, errors="coerce").astype(float)
-        text = (series.isna() & frame[self.columns].notna()) | np.isinf(series)
+        text = (series.isna() & frame[self.columns].notna()) | (series.abs() > LARGEST)
         if text.to_numpy().any():
             column = text.any().idxmax()
             at = int(text[column].to_numpy().argmax())
-            raise UserError(f"line {lines[at]}, column {column}: {frame[column].iloc[at]} is not a finite number")
-        series.index = self.dates(frame[self.date], lines) if self.date else pd.RangeIndex(len(frame))
-        if self.date and len(series) > 1 and series.index[0] > series.index[-1]:
-            series = series[::-1]
-            self.note("newest first: reversed")
-        for row, value in self.replace.items():
-            label = pd.Timestamp(str(row)) if self.date else int(row)
-            if label in series.index:
-                series.loc[label, self.target] = value
+            raise UserError(f"line {lines[at]}, column {column}: {frame[column].iloc[at]} is not a number below {LARGEST:g}")
         if self.date:
-            series = self.spaced(series)
+            series.index = dates.read(frame[self.date], lines, self.date_format)
+            if len(series) > 1 and series.index[0] > series.index[-1]:
+                series = series[::-1]
+                self.note("newest first: reversed")
+        else:
+            series.index = pd.RangeIndex(len(frame))
+        if self.replace:
+            series = self.replaced(series)
+        if self.date:
+            series = dates.spaced(series, self.freq)
         gaps = series.isna().any(axis=1)
         if gaps.any():
-            first = shown(series.index[gaps.to_numpy().argmax()])
+            first = dates.shown(series.index[gaps.to_numpy().argmax()])
             found = f"rows that are missing or have no value: {int(gaps.sum())} of {len(series)}, first {first}"
             if self.missing == "refuse":
-                raise UserError(f"data: {found}; fill them with data.missing=previous or data.missing=interpolate")
-            series = series.ffill() if self.missing == "previous" else series.interpolate()
-            series = series.bfill()
+                raise UserError(f"{found}; fill them with data.missing=previous or data.missing=interpolate")
+            if self.missing == "interpolate":
+                ends = [0, *sorted(int(len(series) * share) for share in borders), len(series)]
+                series = pd.concat([series[start:end].interpolate() for start, end in pairwise(ends)])
+            series = series.ffill().bfill()
             self.note(f"{found}; filled ({self.missing})")
         return series
 
-    def dates(self, column: pd.Series, lines: pd.Index) -> pd.DatetimeIndex:
-        dates = pd.to_datetime(column, errors="coerce")
-        if dates.isna().any():
-            at = int(dates.isna().to_numpy().argmax())
-            raise UserError(f"line {lines[at]}, column {self.date}: {column.iloc[at]} is not a date")
-        repeated = dates.duplicated().to_numpy()
-        if repeated.any():
-            at = int(repeated.argmax())
-            raise UserError(f"line {lines[at]}, column {self.date}: {column.iloc[at]} comes twice; each date may come once")
-        index = pd.DatetimeIndex(dates, name=self.date)
-        if not index.is_monotonic_increasing and not index.is_monotonic_decreasing:
-            steps = np.diff(index.asi8) * (1 if index[-1] > index[0] else -1)
-            at = int((steps < 0).argmax()) + 1
-            raise UserError(
-                f"line {lines[at]}, column {self.date}: {column.iloc[at]} is out of order; sort the file by date"
-            )
-        return index
-
-    def spaced(self, series: pd.DataFrame) -> pd.DataFrame:
-        """The series with a row for every date of its frequency."""
-        index = series.index
-        if len(index) < 3:
-            return series
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pandas will one day return another class, which works as well
-            frequency = self.freq or pd.infer_freq(index)
-        try:
-            every = frequency or pd.Series(index).diff().mode()[0]  # the commonest, where dates are missing
-            full = pd.date_range(index[0], index[-1], freq=every, name=index.name)
-        except ValueError as error:
-            raise UserError(f"data.freq={self.freq}: is no frequency that pandas knows (D, W, MS, h)") from error
-        if len(odd := index.difference(full)):
-            raise UserError(
-                f"column {self.date}: {shown(odd[0])} does not lie on the frequency {every} from {shown(index[0])} on; "
-                "set data.freq, or data.date=null to count the rows"
-            )
-        return series.reindex(full)
+    def replaced(self, series: pd.DataFrame) -> pd.DataFrame:
+        for row, value in self.replace.items():
+            try:
+                label, number = (pd.Timestamp(str(row)) if self.date else int(row)), float(value)
+            except (ValueError, TypeError):
+                label, number = None, 0.0
+            if label not in series.index:
+                what = f"a date of column {self.date}" if self.date else "the number of a row"
+                raise UserError(f"data.replace={{{row}:{value}}}: must be {what} and the value to be put there")
+            series.loc[label, self.target] = number
+        return series
 
     def note(self, text: str) -> None:
         self.notes.append(f"{self.path.name}: {text}")
@@ -237,21 +235,14 @@ class Forecast(InMemory):
         require(frame, [*self.features, *([self.date] if self.date else [])], allowed=list(frame.columns))
         wanted, self.columns = self.columns, self.features
         try:
-            series = self.series(frame)
+            series = self.series(frame, [])
         finally:
             self.columns = wanted
         if len(series) < self.lags:
             raise UserError(f"{len(series)} rows are too few for one window of {self.lags}")
         inputs, _ = self.scaled(series.assign(**{name: 0.0 for name in wanted if name not in series}))
-        names = series.index.append(self.after(series.index, 1))[self.lags :]
+        names = series.index.append(dates.after(series.index, 1, self.freq))[self.lags :]
         return inputs.unfold(0, self.lags, 1).transpose(1, 2), names
-
-    def after(self, index: pd.Index, steps: int) -> pd.Index:
-        """The ``steps`` rows that follow an index."""
-        if isinstance(index, pd.DatetimeIndex):
-            every = index.freq or self.freq or pd.Series(index).diff().mode()[0]
-            return pd.date_range(index[-1], periods=steps + 1, freq=every, name=index.name)[1:]
-        return pd.RangeIndex(index[-1] + 1, index[-1] + 1 + steps, name=index.name)
 
 
 class Passengers(Forecast):
@@ -259,8 +250,3 @@ class Passengers(Forecast):
 
     def __init__(self, path: str | None = None, **options: Any):
         super().__init__(path or Path(__file__).parent / "files" / "AirPassengers.csv", **options)
-
-
-def shown(row: Any) -> str:
-    """A date without the time of day where there is none."""
-    return str(row).removesuffix(" 00:00:00")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from src.data import records, unpickle
+from src.data import LARGEST, records, unpickle
 from src.data.records import Records
 from src.errors import UserError
 
@@ -110,7 +110,7 @@ def require(name: str) -> None:
     """Raises a UserError if an imputer needs a package that is not installed."""
     if name in LEARNT and not importlib.util.find_spec("pypots"):
         raise UserError(
-            f"imputer={name}: is PyPOTS', which is not installed; pip install 'labbook[pypots]', or pip install pypots"
+            f"imputer={name}: is PyPOTS', which is not installed; pip install -e '.[pypots]', or pip install pypots"
         )
 
 
@@ -226,11 +226,12 @@ def read(path: Path | str) -> dict[str, Any]:
             raise UserError(
                 f"{path}: {name}_set_imputation has shape {x.shape}; it must be (stays, steps, variables) as in train"
             )
-        if bad := int((~np.isfinite(x)).sum()):
-            row, step, variable = np.argwhere(~np.isfinite(x))[0]
+        usable = np.abs(x) < LARGEST
+        if bad := int((~usable).sum()):
+            row, step, variable = np.argwhere(~usable)[0]
             raise UserError(
-                f"{path}: {name}_set_imputation holds {bad:,} values that are NaN or infinite, first at stay {row}, "
-                f"step {step}, variable {variable}; impute them first"
+                f"{path}: {name}_set_imputation holds {bad:,} values that are NaN, infinite or above {LARGEST:g}, first "
+                f"at stay {row}, step {step}, variable {variable}; impute them first"
             )
         if y.size != len(x) or y.ndim > 2:
             raise UserError(

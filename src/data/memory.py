@@ -96,10 +96,10 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch | list[Batch]]:
         x, y, _, time = self.split
-        if self.block is None:
-            yield from self.sliced(x, y)
-            return
         parts = (x, y) if time is None else (x, y, time)
+        if self.block is None:
+            yield from self.sliced(*parts)
+            return
         epoch, rank, size = (0, 0, 1)
         if self.trainer:
             epoch, rank, size = self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
@@ -173,6 +173,10 @@ class InMemory(LightningDataModule):
         for name, (x, y, rows, _) in self.splits.items():
             if len(y) < 2:
                 raise UserError(f"data: the {name} split has fewer than two rows; there are {self.sizes()}")
+            if self.spec.classes and (y == y[0]).all():
+                raise UserError(
+                    f"data: the {name} split holds only {self.spec.classes[int(y[0])]}; it needs other classes too"
+                )
             if stored(x).isfinite().all() and stored(y).isfinite().all():
                 continue
             bad = ~(x.flatten(1).isfinite().all(1) & y.reshape(len(y), -1).isfinite().all(1))

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import pandas as pd
 
+from src.data import LARGEST
 from src.errors import UserError
 
 # fmt: off
@@ -158,7 +159,7 @@ def parse(texts: dict[str, bytes], place: Path) -> tuple[pd.DataFrame, np.ndarra
         broken(texts, bodies, place)
     clock = list(map(str, table["time"].cat.categories))
     good = all(re.fullmatch(r"([0-3]\d|4[0-7]):[0-5]\d|48:00", time) for time in clock)
-    if not good or len(table) != starts[-1] or table.isna().to_numpy().any() or not np.isfinite(table["value"]).all():
+    if not good or len(table) != starts[-1] or table.isna().to_numpy().any() or (table["value"].abs() > LARGEST).any():
         broken(texts, bodies, place)
     known = {*VARIABLES, *DESCRIPTORS, "RecordID"}
     if unknown := [name for name in table["parameter"].cat.categories if name not in known]:
@@ -175,7 +176,7 @@ def broken(texts: dict[str, bytes], bodies: list[bytes], place: Path) -> NoRetur
     """Raises a UserError that names the first broken line."""
     for name, body in zip(texts, bodies, strict=True):
         for number, line in enumerate(body.split(b"\n"), start=2):
-            if not LINE.fullmatch(line):
+            if not LINE.fullmatch(line) or abs(float(line.rpartition(b",")[2])) > LARGEST:
                 said = line[:60].decode(errors="replace")
                 raise UserError(
                     f"{place}: {name}, line {number}: '{said}' is not a time up to 48:00, a variable and a number"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 import torch
@@ -79,7 +80,7 @@ class Recurrent(nn.Module):
         """Goes on for ``steps`` values (batch, steps) after series (batch, any steps, 1), reading each value once."""
         states, last = self.recurrent(x)
         parts = [self.read(states[:, -1], x[:, -1])]  # (batch, outputs)
-        while sum(part.shape[1] for part in parts) < steps:
+        for _ in range(ceil(steps / parts[0].shape[1]) - 1):
             x = parts[-1].unsqueeze(2)
             states, last = self.recurrent(x, last)
             parts.append(self.read(states[:, -1], x[:, -1]))

@@ -41,7 +41,8 @@ class Classification(Task):
     ):
         classes = parts["spec"].classes
         if not classes:
-            raise UserError(f"task={self.name}: {parts['spec'].target} is a number, not a class; take task=regression")
+            other = "forecasting" if parts["spec"].forecast else "regression"
+            raise UserError(f"task={self.name}: {parts['spec'].target} is a number, not a class; take task={other}")
         super().__init__(
             metrics={
                 name: metric(num_classes=len(classes)) if isinstance(metric, partial) else metric
@@ -49,6 +50,8 @@ class Classification(Task):
             },
             **parts,
         )
+        if self.name == "classification" and self.spec.outputs != len(classes):
+            raise UserError(f"task=classification: needs a logit for each of {', '.join(classes)}; take task=binary")
         if class_weights is not None:
             self.weigh(self.weights(class_weights))
 
@@ -107,7 +110,7 @@ class Binary(Classification):
             )
         if self.spec.outputs == 2 and isinstance(self.loss, nn.BCEWithLogitsLoss):
             raise UserError(
-                "data.outputs=2: is a logit for each class; set task.loss._target_=torch.nn.CrossEntropyLoss too"
+                "task=binary: this data set has a logit for each class; set task.loss._target_=torch.nn.CrossEntropyLoss too"
             )
         self.register_buffer("threshold", torch.tensor(0.5))
 

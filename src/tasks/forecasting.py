@@ -76,6 +76,13 @@ class Forecasting(Task):
         super().__init__(**parts)
         if not self.spec.forecast:
             raise UserError("task=forecasting: this data set is no series of windows; take data=csv, passengers or wordle")
+        two = torch.ones(2, 1, self.spec.outputs)
+        try:
+            single = self.loss(two, two).shape == two.shape
+        except RuntimeError:
+            single = False
+        if not single:
+            raise UserError("task.loss: must give an error for each value, as MSELoss and L1Loss with reduction=none do")
         self.level, self.forgetting, self.alpha, self.learn_padding = level, forgetting, alpha, learn_padding
         self.register_buffer("half_width", torch.full((self.spec.outputs,), math.nan))
         for metric in self.metrics.values():

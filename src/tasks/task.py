@@ -127,8 +127,8 @@ class Task(LightningModule):
         self.collect("val", batch)
 
     def collect(self, split: str, batch: Batch) -> None:
-        x, y = batch
-        self.keep(split, self.measured(self.network(x), self.target_of(x, y)))
+        x, y, *when = batch
+        self.keep(split, self.measured(self.network(x), self.target_of(x, y), *when))
 
     def keep(self, split: str, measured: Batch) -> None:
         parts = self.collected[split]
