@@ -124,7 +124,7 @@ def check_pairing(config: DictConfig, data: str, model: str) -> None:
     def fits(described: Any) -> bool:
         return given in described["accepts"] and task in does(described)
 
-    if task not in (may := config.data.get("tasks", [task])):
+    if given in config.model.accepts and task not in (may := config.data.get("tasks", [task])):
         raise UserError(f"task={task}: data={data} is for {' or '.join(may)}; leave task= out")
     if fits(config.model):
         return

@@ -19,7 +19,6 @@ COMMANDS = re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MUL
 # what makes a command short, by a word of it
 SHORT = {
     "data=waveforms": ["data.samples=60", "data.steps=24"],
-    "data=wordle": ["data.lags=9"],
     "sweep=waveforms_study": [
         *("data.samples=60", "model.cell=gru", "model.num_layers=1", "data.length=12", "task.optimizer.lr=0.01"),
         *("task.gradient_clip=null", "task.optimizer.weight_decay=0.0"),
