@@ -131,7 +131,7 @@ NOTEBOOKS = {
         5,
         [
             f"train -m {STAYS}/two_stage model=lstm model.hidden_size=4 protocol=documented,honest",
-            f"train -m {STAYS}/end_to_end model=lstm model.hidden_size=4 data.view=masked",
+            f"train -m {STAYS}/end_to_end model=lstm,gru_d model.hidden_size=4 data.view=masked",
             f"train -m {STAYS}/summaries model=logistic,majority data.view=summaries",
             f"impute imputer=[zero,locf] {FILES} report={SWEEPS}/physionet2012/errors.csv",
         ],
