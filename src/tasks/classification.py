@@ -127,7 +127,10 @@ class Binary(Classification):
 
     def probabilities(self, output: Tensor) -> Tensor:
         second = output.double()
-        second = second.sigmoid().mean(1) if self.spec.outputs == 1 else second.softmax(1)[:, 1]
+        if isinstance(self.loss, SigmoidCrossEntropy):
+            second = second[:, 1].sigmoid()  # what the tutorial ranks by: the second output alone
+        else:
+            second = second.sigmoid().mean(1) if self.spec.outputs == 1 else second.softmax(1)[:, 1]
         return torch.stack([1 - second, second], dim=1)
 
     def predict(self, output: Tensor, target: Tensor) -> Batch:
