@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from src.networks.recurrent import CELLS
+from src.networks.recurrent import layers
 
 
 class Attention(nn.Module):
@@ -38,21 +38,14 @@ class Attention(nn.Module):
         head_dropout: float = 0.2,
     ):
         super().__init__()
-        self.recurrent = CELLS[cell](
-            spec.shape[-1],
-            hidden_size,
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            dropout=dropout if num_layers > 1 else 0.0,  # torch warns of dropout between layers where there is one
-            batch_first=True,
-        )
+        self.recurrent = layers(cell, spec.shape[-1], hidden_size, num_layers, bidirectional, dropout)
         size = hidden_size * (2 if bidirectional else 1)
         self.score = nn.Linear(size, 1)
-        layers: list[nn.Module] = []
+        hidden: list[nn.Module] = []
         for width in widths:
-            layers += [nn.Linear(size, width), nn.ReLU(), nn.Dropout(head_dropout)]
+            hidden += [nn.Linear(size, width), nn.ReLU(), nn.Dropout(head_dropout)]
             size = width
-        self.head = nn.Sequential(*layers, nn.Linear(size, spec.outputs))
+        self.head = nn.Sequential(*hidden, nn.Linear(size, spec.outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         states, _ = self.recurrent(x)  # (batch, steps, features) -> (batch, steps, size)

@@ -14,6 +14,18 @@ from src.errors import UserError
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
+def layers(cell: str, features: int, hidden_size: int, num_layers: int, bidirectional: bool, dropout: float) -> nn.RNNBase:
+    """Recurrent layers of any cell, batch first, with dropout between them."""
+    return CELLS[cell](
+        features,
+        hidden_size,
+        num_layers=num_layers,
+        bidirectional=bidirectional,
+        dropout=dropout if num_layers > 1 else 0.0,  # torch warns of dropout between layers where there is one
+        batch_first=True,
+    )
+
+
 class Recurrent(nn.Module):
     """RNN, LSTM or GRU over the steps; the last step's state, through dropout and a head, is the output.
 
@@ -46,14 +58,7 @@ class Recurrent(nn.Module):
         if change and spec.channel is None:
             raise UserError("model.change=true: needs a forecast whose windows hold the target's own past")
         self.channel = spec.channel if change else None
-        self.recurrent = CELLS[cell](
-            spec.shape[-1],
-            hidden_size,
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            dropout=dropout if num_layers > 1 else 0.0,  # torch warns of dropout between layers where there is one
-            batch_first=True,
-        )
+        self.recurrent = layers(cell, spec.shape[-1], hidden_size, num_layers, bidirectional, dropout)
         self.directions = 2 if bidirectional else 1
         self.every_step = spec.every_step and not bidirectional
         self.recursive = self.every_step  # it has learnt to go on from any step
