@@ -123,9 +123,6 @@ class Forecasting(Task):
     def calibrate(self, output: Tensor, target: Tensor) -> None:
         prediction, actual = self.unscaled(output), self.unscaled(target)
         self.half_width.copy_(conformal((prediction - actual).abs(), self.level))
-        for metric in self.metrics.values():
-            if isinstance(metric, Coverage):
-                metric.half_width = self.half_width.cpu()
 
     def predict(self, output: Tensor, target: Tensor) -> Batch:
         for metric in self.metrics.values():
