@@ -85,7 +85,8 @@ def draw(
     if len(epochs) > 1:
         best = result["best"]["epoch"]
         plots.save(pictures / "learning_curves.png", lambda ax: plots.learning_curves(epochs, ax, best=best))
-    table = table.rename(columns=lambda name: name.removesuffix("_1"))  # of several steps ahead, the first
+    if isinstance(task, Forecasting):
+        table = table.rename(columns=lambda name: name.removesuffix("_1"))  # of several steps ahead, the first
     known = next((PICTURES[kind] for kind in type(task).__mro__ if kind in PICTURES), {})
     for name, picture in known.items():
         plots.save(pictures / f"{name}.png", functools.partial(picture, table))
