@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import skops.io
 import torch
+from scipy import sparse
 from sklearn import linear_model
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
@@ -152,8 +153,11 @@ class Estimator(nn.Module):
         super().__init__()
         self.estimator, self.spec = estimator, spec
 
-    def frame(self, x: Tensor) -> pd.DataFrame:
-        """Inputs (n, *shape) as a table (n, columns)."""
+    def frame(self, x: Tensor) -> pd.DataFrame | sparse.csr_matrix:
+        """Inputs (n, *shape) as a table (n, columns); bags of words as the sparse matrix that they are."""
+        if x.layout == torch.sparse_csr:
+            parts = (x.values(), x.col_indices(), x.crow_indices())
+            return sparse.csr_matrix(tuple(part.numpy() for part in parts), shape=x.shape)
         return pd.DataFrame(x.flatten(1).double().numpy(), columns=self.spec.columns)
 
     def fit(self, x: Tensor, y: Tensor) -> None:

@@ -33,7 +33,7 @@ def embed(config: DictConfig) -> None:
     _, data, task = load_run(run)
     if not hasattr(task.network, "encode"):
         raise UserError(f"run={run}: {model} has no embeddings; take a run of autoencoder or encoder_classifier")
-    tables = {name: embeddings(task.network, split, data) for name, split in data.splits.items()}
+    tables = {name: embeddings(task, split, data) for name, split in data.splits.items()}
     for name, table in tables.items():
         table.insert(0, "split", name)
     table = pd.concat(tables.values())
@@ -41,14 +41,15 @@ def embed(config: DictConfig) -> None:
     print(f"{len(table):,} embeddings of {sum(column.startswith('embedding_') for column in table)} numbers: {path}")
 
 
-def embeddings(network: Any, split: Split, data: InMemory) -> pd.DataFrame:
+def embeddings(task: Any, split: Split, data: InMemory) -> pd.DataFrame:
     """One row per sample of a split: its target - a class by its name, a number in its own units - and its embedding."""
     import numpy as np
     import pandas as pd
     import torch
 
     with torch.inference_mode():
-        numbers = torch.cat([network.encode(x) for x in split.x.split(data.eval_batch_size)]).numpy()
+        batches = split.x.split(data.eval_batch_size)  # what has an encoder reads tensors
+        numbers = torch.cat([task.network.encode(task.fed(x)[0]) for x in batches]).numpy()
     y, spec = split.y.numpy(), data.spec
     target = np.array(spec.classes)[y] if spec.classes else y.astype(float) * spec.scale + spec.center
     target = target.reshape(len(y), -1)  # of a forecast several columns

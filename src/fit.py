@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig
+from torch import Tensor
 
 from src.baselines import Estimator
 from src.build import instantiate
@@ -97,9 +98,10 @@ def rewind(folder: Path, checkpoint: Path) -> None:
 def fit_baseline(task: Task, data: InMemory, folder: Path) -> str:
     """Fits a scikit-learn estimator on train; leaves one row of metrics and the same checkpoints as a network."""
     begun = time.perf_counter()
-    split = data.splits["train"]
+    x, y, *_ = data.splits["train"]
+    x = task.eval().fed(x)[0] if isinstance(x, Tensor) else x[:]
     try:
-        cast(Estimator, task.network).fit(split.x, task.measured(split.y, split.y)[1])
+        cast(Estimator, task.network).fit(x, task.measured(y, y)[1])
     except (ValueError, TypeError) as error:
         raise UserError(f"model: {sentence(error)}") from error
     measure(task, data.batches("val"))

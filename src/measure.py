@@ -35,4 +35,5 @@ def measure(
     trainer.test(task, dataloaders=batches, verbose=False)
     assert task.tested is not None
     (output, target), metrics = task.tested
-    return task.table(output, batches.split.rows[: len(target)], target), metrics
+    taken = batches.taken()[: len(target)]
+    return task.table(output, batches.split.rows[taken], target).iloc[taken.argsort()], metrics

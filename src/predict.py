@@ -43,8 +43,10 @@ def predict(config: DictConfig) -> None:
 
 def new_rows(folder: Path, source: Path, path: Path) -> None:
     import pandas as pd
+    import torch
 
     from src.build import load_run
+    from src.data.memory import Batches, Split
 
     _, data, task = load_run(folder)
     try:
@@ -62,7 +64,7 @@ def new_rows(folder: Path, source: Path, path: Path) -> None:
         x, rows = data.encode(frame)
     except UserError as error:
         raise UserError(f"input={source}: {error}") from error
-    table = task.predictions(x, rows, data.eval_batch_size)
+    table = task.predictions(Batches(Split(x, torch.zeros(len(rows)), rows), data.eval_batch_size))
     output.write(table, path)
     print(f"{len(table):,} predictions of {data.spec.target} for {len(frame):,} rows: {path}")
 

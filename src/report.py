@@ -55,7 +55,8 @@ def describe(task: Task, data: InMemory, folder: Path) -> int:
             len(fitted),
         )
     else:
-        x = data.splits["train"].x[: data.batch_size]
+        x, _ = task.eval().fed(data.splits["train"].x[: data.batch_size])
+        task.train()
         text = str(summary(task.network, input_data=x, verbose=0, col_names=("input_size", "output_size", "num_params")))
         parameters = sum(weight.numel() for weight in task.network.parameters())
     (folder / "model.txt").write_text(text + "\n", encoding="utf-8")
@@ -90,10 +91,10 @@ def draw(
     known = next((PICTURES[kind] for kind in type(task).__mro__ if kind in PICTURES), {})
     for name, picture in known.items():
         plots.save(pictures / f"{name}.png", functools.partial(picture, table))
-    if hasattr(task.network, "attention"):
+    if hasattr(task.network, "attention") and len(data.spec.shape) == 2:
         steps = attended(task.network, *examples(data))
         plots.save(pictures / "attention.png", functools.partial(plots.attention, steps))
-    if isinstance(task, Reconstruction):
+    if isinstance(task, Reconstruction) and len(data.spec.shape) == 2:
         steps = reconstructed(task.network, *examples(data))
         plots.save(pictures / "reconstruction.png", functools.partial(plots.reconstruction, steps))
 

@@ -15,7 +15,7 @@ from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from src import encoder, history, report, results, rollout
-from src.build import build, data_set, load_weights, quiet
+from src.build import build, data_set, load_weights, quiet, settle
 from src.cli import reference, sentence
 from src.data.forecast import Forecast
 from src.errors import UserError
@@ -44,7 +44,7 @@ def run(config: DictConfig) -> float:
         data=choices.data,
         model=choices.model,
         protocol=choices.protocol,
-        honest=config.honest and config.data.validation != "test" and config.data.scaling != "all",
+        honest=config.honest and config.data.validation != "test" and config.data.get("scaling") != "all",
         seed=config.seed,
         split_seed=config.data.get("split_seed"),
         monitor=config.monitor,
@@ -111,8 +111,7 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
     """Fills ``result`` and the folder; only when all else is there does ``result.json`` say how the run ended."""
     clock = time.perf_counter()
     quiet()
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    settle(config)
     network = trains(config.model)
     accelerator = device(config.trainer.accelerator) if network else "cpu"  # where scikit-learn computes
     seed_everything(config.seed, workers=True, verbose=False)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from math import ceil
-from typing import NamedTuple
+from math import ceil, prod
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from src.errors import UserError
 
@@ -26,7 +26,8 @@ class Spec(NamedTuple):
     """What a network, a task and a picture need to know of a data set.
 
     Attributes:
-        shape: Of one input, without the batch axis: (features,) or (steps, features).
+        shape: Of one input, without the batch axis: (features,), (steps, features), (channels, height, width), (steps,) of
+            word numbers, or (words,) of a bag of words.
         outputs: Numbers that the network gives per sample (or per step).
         columns: Names of the flattened input's columns.
         target: Name of the target.
@@ -39,6 +40,8 @@ class Spec(NamedTuple):
         channel: Which feature of a window is the target's own past; None where none is.
         every_step: Whether they follow every step of a series, not its last alone.
         naive: Mean absolute error of the (seasonal) naive forecast within train, the unit of MASE.
+        words: The vocabulary, in the order of the words' numbers; empty where inputs are no words.
+        longest: Most words that a text has.
     """
 
     shape: tuple[int, ...]
@@ -54,16 +57,19 @@ class Spec(NamedTuple):
     channel: int | None = None
     every_step: bool = False
     naive: float = 1.0
+    words: tuple[str, ...] = ()
+    longest: int = 0
 
 
 class Split(NamedTuple):
     """Inputs (n, *shape), targets as the task wants them, and the rows' names.
 
-    Targets are scaled numbers (n,), class numbers (n,), or the scaled values that follow a window (n, values). ``time`` is,
-    for training on windows, the place of each target in the training series, from 0 to 1; NaN where there is none.
+    Inputs are a tensor, or texts (:mod:`src.data.words`) that give a tensor for any rows. Targets are scaled numbers (n,),
+    class numbers (n,), or the scaled values that follow a window (n, values). ``time`` is, for training on windows, the
+    place of each target in the training series, from 0 to 1; NaN where there is none.
     """
 
-    x: Tensor
+    x: Any  # Tensor, Sequences or Bags
     y: Tensor
     rows: pd.Index
     time: Tensor | None = None
@@ -92,26 +98,55 @@ class Batches:
 
     def __len__(self) -> int:
         rows = ceil(len(self.split.y) / (self.trainer.world_size if self.trainer else 1))
-        return ceil(rows / (self.batch_size * (self.block or 1)))
+        batches = ceil(rows / self.batch_size) if isinstance(self.split.x, Tensor) else len(self.groups())
+        return ceil(batches / (self.block or 1))
 
     def __iter__(self) -> Iterator[Batch | list[Batch]]:
         x, y, _, time = self.split
         parts = (x, y) if time is None else (x, y, time)
-        if self.block is None:
-            yield from self.sliced(*parts)
-            return
-        epoch, rank, size = (0, 0, 1)
-        if self.trainer:
-            epoch, rank, size = self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
-        order = torch.arange(len(y))
-        if self.seed is not None:
-            generator = torch.Generator().manual_seed(epoch_seed(self.seed, epoch))
-            if self.weights is None:
-                order = torch.randperm(len(y), generator=generator)
+        if not isinstance(x, Tensor):
+            groups = self.groups()
+            if self.block is None:
+                yield from ((x[rows], y[rows]) for rows in groups)
             else:
-                order = torch.multinomial(self.weights, len(y), replacement=True, generator=generator)
-        for rows in order[rank::size].split(self.batch_size * self.block):
-            yield list(self.sliced(*(part[rows] for part in parts)))
+                for first in range(0, len(groups), self.block):
+                    yield [(x[rows], y[rows]) for rows in groups[first : first + self.block]]
+        elif self.block is None:
+            yield from self.sliced(*parts)
+        else:
+            for rows in self.order().split(self.batch_size * self.block):
+                yield list(self.sliced(*(part[rows] for part in parts)))
+
+    def order(self) -> Tensor:
+        """The rows of this epoch that fall to this device, in the order in which they are learnt from."""
+        if self.seed is None or self.block is None:
+            return torch.arange(len(self.split.y))[self.share()]
+        generator = self.generator()
+        if self.weights is not None:
+            return torch.multinomial(self.weights, len(self.split.y), replacement=True, generator=generator)[self.share()]
+        return torch.randperm(len(self.split.y), generator=generator)[self.share()]
+
+    def share(self) -> slice:
+        if self.trainer is None or self.block is None:
+            return slice(None)
+        return slice(self.trainer.global_rank, None, self.trainer.world_size)
+
+    def generator(self) -> torch.Generator:
+        assert self.seed is not None
+        return torch.Generator().manual_seed(epoch_seed(self.seed, self.trainer.current_epoch if self.trainer else 0))
+
+    def groups(self) -> list[Tensor]:
+        """Of texts, the rows of each batch: of one length, and for training the batches in any order."""
+        assert not isinstance(self.split.x, Tensor)
+        groups = self.split.x.groups(self.order(), self.batch_size)
+        if self.seed is None or self.block is None:
+            return groups
+        return [groups[place] for place in torch.randperm(len(groups), generator=self.generator())]
+
+    def taken(self) -> np.ndarray:
+        """The rows in the order in which they come for evaluation."""
+        rows = torch.arange(len(self.split.y)) if isinstance(self.split.x, Tensor) else torch.cat(self.groups())
+        return rows.numpy()
 
     def sliced(self, *parts: Tensor) -> Iterator[Batch]:
         return zip(*(part.split(self.batch_size) for part in parts), strict=True)
@@ -120,7 +155,9 @@ class Batches:
 class InMemory(LightningDataModule):
     """Base of the data sets that fit into memory.
 
-    A subclass says in ``load`` how files become splits and a ``spec``; everything else is here.
+    A subclass says in ``load`` how files become splits and a ``spec``; everything else is here. Where what is stored is not
+    yet what a network reads, ``load`` sets ``feed`` too: a module that makes a batch (x, y) one for the network, and in
+    training may change both. It travels with the task's weights.
 
     Args:
         batch_size: Samples per step of training.
@@ -131,6 +168,7 @@ class InMemory(LightningDataModule):
     """
 
     spec: Spec
+    feed: nn.Module | None = None
 
     def __init__(
         self,
@@ -177,7 +215,7 @@ class InMemory(LightningDataModule):
                 raise UserError(
                     f"data: the {name} split holds only {self.spec.classes[int(y[0])]}; it needs other classes too"
                 )
-            if stored(x).isfinite().all() and stored(y).isfinite().all():
+            if not isinstance(x, Tensor) or (stored(x).isfinite().all() and stored(y).isfinite().all()):
                 continue
             bad = ~(x.flatten(1).isfinite().all(1) & y.reshape(len(y), -1).isfinite().all(1))
             if bad.any():
@@ -190,7 +228,7 @@ class InMemory(LightningDataModule):
         """A SHA-256 of every tensor of every split: equal if and only if two runs saw the same numbers."""
         digest = hashlib.sha256()
         for name, (x, y, *_) in sorted(self.splits.items()):
-            for tensor in (x, y):
+            for tensor in (x, y) if isinstance(x, Tensor) else (*x.tensors(), y):
                 digest.update(f"{name} {tuple(tensor.shape)} {tensor.stride()} {tensor.dtype}".encode())
                 digest.update(stored(tensor).numpy().data)
         return digest.hexdigest()
@@ -198,7 +236,7 @@ class InMemory(LightningDataModule):
     def train_dataloader(self) -> Batches:
         seed, train = self.seed if self.shuffle else None, self.splits["train"]
         weights = 1 / torch.tensor(self.spec.counts)[train.y] if self.sampler else None
-        block = min(self.block, max(1, NUMBERS // (self.batch_size * train.x[0].numel())))
+        block = min(self.block, max(1, NUMBERS // (self.batch_size * prod(self.spec.shape))))
         return Batches(train, self.batch_size, block, seed, self.trainer, weights)
 
     def batches(self, split: str) -> Batches:
@@ -229,7 +267,8 @@ def some(split: Split, share: float, classes: tuple[str, ...]) -> Split:
     kept = [rows[torch.linspace(0, len(rows) - 1, max(1, round(share * len(rows)))).long()] for rows in groups if len(rows)]
     rows = torch.cat(kept).sort().values
     time = None if split.time is None else split.time[rows]
-    return Split(split.x[rows], split.y[rows], split.rows[rows.numpy()], time)
+    x = split.x[rows] if isinstance(split.x, Tensor) else split.x.take(rows)
+    return Split(x, split.y[rows], split.rows[rows.numpy()], time)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

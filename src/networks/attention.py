@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from src.networks.inputs import Steps
 from src.networks.recurrent import layers
 
 
@@ -16,7 +17,7 @@ class Attention(nn.Module):
     the scores.
 
     Args:
-        spec: Of inputs (steps, features).
+        spec: Of inputs (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
         cell: ``rnn``, ``lstm`` or ``gru``.
         hidden_size: Units per layer and direction.
         num_layers: Layers on top of each other.
@@ -24,6 +25,7 @@ class Attention(nn.Module):
         dropout: Share of units dropped between recurrent layers.
         widths: Units of each hidden linear layer after the pooling.
         head_dropout: Share dropped after each of them.
+        embedding: Of words: ``size`` and ``frozen``.
     """
 
     def __init__(
@@ -36,9 +38,11 @@ class Attention(nn.Module):
         dropout: float = 0.3,
         widths: list[int] | tuple[int, ...] = (32,),
         head_dropout: float = 0.2,
+        embedding: dict[str, Any] | None = None,
     ):
         super().__init__()
-        self.recurrent = layers(cell, spec.shape[-1], hidden_size, num_layers, bidirectional, dropout)
+        self.steps = Steps(spec, **(embedding or {}))
+        self.recurrent = layers(cell, self.steps.features, hidden_size, num_layers, bidirectional, dropout)
         size = hidden_size * (2 if bidirectional else 1)
         self.score = nn.Linear(size, 1)
         hidden: list[nn.Module] = []
@@ -48,7 +52,7 @@ class Attention(nn.Module):
         self.head = nn.Sequential(*hidden, nn.Linear(size, spec.outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        states, _ = self.recurrent(x)  # (batch, steps, features) -> (batch, steps, size)
+        states, _ = self.recurrent(self.steps(x))  # (batch, steps, features) -> (batch, steps, size)
         pooled = (states * self.weights(states).unsqueeze(-1)).sum(1)  # (batch, size)
         return self.head(pooled)  # (batch, outputs)
 
@@ -57,4 +61,4 @@ class Attention(nn.Module):
 
     def attention(self, x: Tensor) -> Tensor:
         """The weight of each step of inputs (batch, steps, features): (batch, steps), each row of sum 1."""
-        return self.weights(self.recurrent(x)[0])
+        return self.weights(self.recurrent(self.steps(x))[0])

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from src.networks.inputs import Steps
 from src.networks.recurrent import CELLS
 
 
@@ -16,7 +17,7 @@ class Encoder(nn.Module):
     The shape it was made for stays with its weights, so that nobody puts it before data of another.
 
     Args:
-        spec: Of inputs (steps, features).
+        spec: Of inputs (steps, features), or images.
         cell: ``rnn``, ``lstm`` or ``gru``.
         embedding_size: Numbers that a sample becomes, e.
     """
@@ -25,39 +26,45 @@ class Encoder(nn.Module):
 
     def __init__(self, spec: Any, cell: str = "lstm", embedding_size: int = 64):
         super().__init__()
-        self.first = CELLS[cell](spec.shape[-1], 2 * embedding_size, batch_first=True)
+        self.steps = Steps(spec)
+        self.first = CELLS[cell](self.steps.features, 2 * embedding_size, batch_first=True)
         self.second = CELLS[cell](2 * embedding_size, embedding_size, batch_first=True)
         self.embedding_size = embedding_size
         self.register_buffer("shape", torch.tensor(spec.shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        states, _ = self.first(x)  # (batch, steps, features) -> (batch, steps, 2e)
+        states, _ = self.first(self.steps(x))  # (batch, steps, features) -> (batch, steps, 2e)
         states, _ = self.second(states)  # (batch, steps, e)
         return states[:, -1]  # (batch, e)
 
 
 class Decoder(nn.Module):
-    """The embedding at every step, two recurrent layers e -> e -> 2e, and one linear layer to the features."""
+    """The embedding at every step, two recurrent layers e -> e -> 2e, and one linear layer to the features.
+
+    An image comes back row by row, and is put together again.
+    """
 
     def __init__(self, spec: Any, cell: str = "lstm", embedding_size: int = 64):
         super().__init__()
-        self.steps = spec.shape[0]
+        self.channels = spec.shape[0] if len(spec.shape) == 3 else 0
+        self.steps = spec.shape[-2]
         self.first = CELLS[cell](embedding_size, embedding_size, batch_first=True)
         self.second = CELLS[cell](embedding_size, 2 * embedding_size, batch_first=True)
-        self.output = nn.Linear(2 * embedding_size, spec.shape[-1])
+        self.output = nn.Linear(2 * embedding_size, spec.shape[-1] * max(1, self.channels))
 
     def forward(self, embedding: Tensor) -> Tensor:
         repeated = embedding.unsqueeze(1).expand(-1, self.steps, -1)  # (batch, e) -> (batch, steps, e)
         states, _ = self.first(repeated)
         states, _ = self.second(states)  # (batch, steps, 2e)
-        return self.output(states)  # (batch, steps, features)
+        values = self.output(states)  # (batch, steps, features)
+        return values.unflatten(2, (self.channels, -1)).transpose(1, 2) if self.channels else values
 
 
 class Autoencoder(nn.Module):
     """Reconstructs series from one embedding per sample.
 
     Args:
-        spec: Of inputs (steps, features).
+        spec: Of inputs (steps, features), or images.
         cell: ``rnn``, ``lstm`` or ``gru``, of the encoder and the decoder.
         embedding_size: Numbers that a sample becomes.
     """

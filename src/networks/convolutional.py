@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from src.networks.inputs import Steps
+
 
 class CNN1d(nn.Module):
     """Convolutions along the steps, the counterpart of the recurrent networks.
@@ -15,17 +17,24 @@ class CNN1d(nn.Module):
     of them, goes through dropout into one linear layer: what there was of a pattern, and how the series ended.
 
     Args:
-        spec: Of inputs (steps, features), of any number of steps.
+        spec: Of inputs (steps, features), of any number of steps; images or words (see :class:`src.networks.inputs.Steps`).
         channels: Of each block.
         kernel_size: Steps that a convolution sees; odd, so that it looks as far ahead as back.
         dropout: Share dropped before the output.
+        embedding: Of words: ``size`` and ``frozen``.
     """
 
     def __init__(
-        self, spec: Any, channels: list[int] | tuple[int, ...] = (32, 64), kernel_size: int = 5, dropout: float = 0.2
+        self,
+        spec: Any,
+        channels: list[int] | tuple[int, ...] = (32, 64),
+        kernel_size: int = 5,
+        dropout: float = 0.2,
+        embedding: dict[str, Any] | None = None,
     ):
         super().__init__()
-        sizes = [spec.shape[-1], *channels]
+        self.steps = Steps(spec, **(embedding or {}))
+        sizes = [self.steps.features, *channels]
         layers: list[nn.Module] = []
         for size, width in zip(sizes, channels, strict=False):
             # ceil_mode keeps a series of one step at one step
@@ -35,5 +44,5 @@ class CNN1d(nn.Module):
         self.output = nn.Linear(2 * sizes[-1], spec.outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = self.layers(x.transpose(1, 2))  # (batch, steps, features) -> (batch, channels, steps / 2^blocks)
+        seen = self.layers(self.steps(x).transpose(1, 2))  # (batch, steps, features) -> (batch, channels, steps / 2^blocks)
         return self.output(self.dropout(torch.cat([seen.mean(2), seen[:, :, -1]], dim=1)))  # (batch, outputs)

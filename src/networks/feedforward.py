@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from math import prod
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
 
 from src.errors import UserError
+from src.networks.inputs import Flat
 
 
 class MLP(nn.Module):
@@ -26,11 +27,11 @@ class MLP(nn.Module):
         shares = [dropout] * len(widths) if isinstance(dropout, int | float) else list(dropout)
         if len(shares) != len(widths):
             raise UserError(f"model.dropout={shares}: give one share, or one for each of model.widths={list(widths)}")
-        sizes = [prod(spec.shape), *widths]
-        layers: list[nn.Module] = [nn.Flatten()]
-        for size, width, share in zip(sizes, widths, shares, strict=False):
-            layers += [nn.Linear(size, width), nn.ReLU(), nn.Dropout(share)]
-        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], spec.outputs))
+        sizes = [*widths, spec.outputs]
+        layers: list[nn.Module] = [Flat(spec, sizes[0])]
+        for share, (size, width) in zip(shares, pairwise(sizes), strict=True):
+            layers += [nn.ReLU(), nn.Dropout(share), nn.Linear(size, width)]
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)  # (batch, *shape) -> (batch, outputs)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from src.errors import UserError
+from src.networks.inputs import Steps
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -33,7 +34,7 @@ class Recurrent(nn.Module):
     is to predict.
 
     Args:
-        spec: Of inputs (steps, features).
+        spec: Of inputs (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
         cell: ``rnn``, ``lstm`` or ``gru``.
         hidden_size: Units per layer and direction.
         num_layers: Layers on top of each other.
@@ -41,6 +42,7 @@ class Recurrent(nn.Module):
         dropout: Share of units dropped between layers and before the head.
         head: Units of tanh layers before the last linear one.
         change: Whether to predict the change from the target's last value, for series that leave the range of train.
+        embedding: Of words: ``size`` and ``frozen``.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class Recurrent(nn.Module):
         dropout: float = 0.1,
         head: list[int] | None = None,
         change: bool = False,
+        embedding: dict[str, Any] | None = None,
     ):
         super().__init__()
         if change and spec.channel is None:
             raise UserError("model.change=true: needs a forecast whose windows hold the target's own past")
         self.channel = spec.channel if change else None
-        self.recurrent = layers(cell, spec.shape[-1], hidden_size, num_layers, bidirectional, dropout)
+        self.steps = Steps(spec, **(embedding or {}))
+        self.recurrent = layers(cell, self.steps.features, hidden_size, num_layers, bidirectional, dropout)
         self.directions = 2 if bidirectional else 1
         self.every_step = spec.every_step and not bidirectional
         self.recursive = self.every_step  # it has learnt to go on from any step
@@ -68,7 +72,8 @@ class Recurrent(nn.Module):
         self.output = nn.Linear(sizes[-1], spec.outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        states, last = self.recurrent(x)  # (batch, steps, features) -> (batch, steps, directions * hidden)
+        x = self.steps(x)  # (batch, steps, features)
+        states, last = self.recurrent(x)  # (batch, steps, directions * hidden)
         if self.every_step:
             return self.read(states, x)  # (batch, steps, outputs)
         if self.directions == 1:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pandas as pd
 import torch
@@ -14,7 +14,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from src.data.memory import Batch, epoch_seed
+from src.data.memory import Batch, Batches, epoch_seed
 
 
 class Task(LightningModule):
@@ -33,6 +33,7 @@ class Task(LightningModule):
         l1: Times the sum of absolute weights, added to the loss that is minimised (not to the one that is logged).
         gradient_clip: Largest norm of the gradient.
         seed: Of dropout: each epoch draws from (seed, epoch) alone, so a resumed run goes on as if never stopped.
+        feed: The data set's own, see :meth:`fed`.
     """
 
     def __init__(
@@ -46,10 +47,11 @@ class Task(LightningModule):
         l1: float = 0.0,
         gradient_clip: float | None = None,
         seed: int = 0,
+        feed: nn.Module | None = None,
     ):
         super().__init__()
         self.automatic_optimization = False  # see training_step
-        self.network, self.spec, self.loss = network, spec, loss
+        self.network, self.spec, self.loss, self.feed = network, spec, loss, feed
         # in a plain dictionary they stay on the CPU, where there is double precision, whatever device the network is on
         self.metrics = {name: metric.set_dtype(torch.float64) for name, metric in metrics.items()}
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
@@ -92,6 +94,10 @@ class Task(LightningModule):
     def calibrate(self, output: Tensor, target: Tensor) -> None:
         """Sets from the validation split, in buffers that travel with the weights, what measuring needs."""
 
+    def fed(self, x: Tensor, y: Any = None) -> tuple[Tensor, Any]:
+        """A batch as the network reads it: pictures scaled and, in training, cropped, turned, mixed with their classes."""
+        return self.feed(x, y) if self.feed is not None else (x, y)
+
     # training
 
     def configure_optimizers(self) -> Any:
@@ -113,8 +119,9 @@ class Task(LightningModule):
         backward = self.manual_backward if self.trainer.precision == "16-mixed" else torch.Tensor.backward
         for x, y, *when in batches:
             optimizer.zero_grad()
+            x, goal = self.fed(x, y)
             output, target = self.network(x), self.target_of(x, y)
-            loss = self.loss_of(output, target, *when)
+            loss = self.loss_of(output, self.target_of(x, goal), *when)
             if self.l1:
                 loss = loss + self.l1 * sum(weight.abs().sum() for weight in self.network.parameters())
             backward(loss)
@@ -128,6 +135,7 @@ class Task(LightningModule):
 
     def collect(self, split: str, batch: Batch) -> None:
         x, y, *when = batch
+        x, _ = self.fed(x)
         self.keep(split, self.measured(self.network(x), self.target_of(x, y), *when))
 
     def keep(self, split: str, measured: Batch) -> None:
@@ -179,11 +187,17 @@ class Task(LightningModule):
         self.log_dict({f"test/{name}": value for name, value in self.tested[1].items()}, logger=False)
 
     @torch.inference_mode()
-    def predictions(self, x: Tensor, rows: pd.Index, batch_size: int) -> pd.DataFrame:
-        """The table of predictions for inputs (n, *shape) of any source."""
+    def predictions(self, batches: Batches) -> pd.DataFrame:
+        """The table of predictions for the inputs of any source, whose targets are not known."""
         self.eval()
-        output = torch.cat([self.network(part) for part in x.split(batch_size)])
-        return self.table(output, rows, self.target_of(x, None))
+        parts: list[tuple[Tensor, Any]] = []
+        for x, *_ in cast(Iterator[Batch], iter(batches)):
+            x, _ = self.fed(x)
+            parts.append((self.network(x), self.target_of(x, None)))
+        outputs, targets = zip(*parts, strict=True)
+        target = None if targets[0] is None else torch.cat(targets)
+        taken = batches.taken()
+        return self.table(torch.cat(outputs), batches.split.rows[taken], target).iloc[taken.argsort()]
 
     def outputs_of(self, split: str) -> Batch:
         output, target = (torch.cat(parts).cpu() for parts in zip(*self.collected[split], strict=True))

@@ -1,0 +1,69 @@
+"""The first layer: every kind of input as what a network goes on with."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
+
+
+class Steps(nn.Module):
+    """Any input as steps × features: series as they are, images row by row, each word as a vector.
+
+    A bag of words is read as the sequence of its words, in the order of the vocabulary.
+
+    Args:
+        spec: Of series (steps, features), images (channels, height, width), or words.
+        size: Numbers that a word becomes.
+        frozen: Whether the vectors of words stay as they are.
+    """
+
+    def __init__(self, spec: Any, size: int = 32, frozen: bool = False):
+        super().__init__()
+        self.longest = spec.longest
+        self.images = len(spec.shape) == 3
+        if spec.words:
+            self.embedding = nn.Embedding(len(spec.words), size)
+            self.embedding.requires_grad_(not frozen)
+            self.features = size
+        else:
+            self.features = spec.shape[0] * spec.shape[2] if self.images else spec.shape[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.images:
+            return x.transpose(1, 2).flatten(2)  # (batch, channels, height, width) -> (batch, height, channels * width)
+        if x.is_floating_point() and x.layout != torch.sparse_csr:
+            return x  # (batch, steps, features)
+        return self.embedding(x if x.layout == torch.strided else listed(x, self.longest))  # (batch, steps, size)
+
+
+def listed(bags: Tensor, longest: int) -> Tensor:
+    """The numbers of the words of bags (batch, words), zeros in front: (batch, longest)."""
+    first, words = bags.crow_indices(), bags.col_indices()
+    counts = first.diff()
+    rows = torch.arange(len(counts), device=words.device).repeat_interleave(counts)
+    places = longest - first[1:][rows] + torch.arange(len(words), device=words.device)
+    found = words.new_zeros(len(counts), longest)
+    found[rows[places >= 0], places[places >= 0]] = words[places >= 0]  # of a longer text, its last words
+    return found
+
+
+class Flat(nn.Linear):
+    """A linear layer on flattened inputs, and on sparse ones, of which it reads only what is there.
+
+    Args:
+        spec: Of inputs of any shape.
+        outputs: Units.
+    """
+
+    def __init__(self, spec: Any, outputs: int):
+        super().__init__(prod(spec.shape), outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.layout != torch.sparse_csr:
+            return super().forward(x.flatten(1))  # (batch, *shape) -> (batch, outputs)
+        starts, words = x.crow_indices()[:-1], x.col_indices()
+        return embedding_bag(words, self.weight.T, starts, mode="sum", per_sample_weights=x.values()) + self.bias
