@@ -10,8 +10,10 @@ import nbformat
 import pandas as pd
 import pytest
 from conftest import FILES, ROOT, result, shell
+from matplotlib import pyplot as plt
 from nbclient import NotebookClient
 
+plt.switch_backend("Agg")
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MULTILINE)
 
@@ -79,15 +81,14 @@ def test_a_new_data_set_and_a_new_network_take_two_files_each(tmp_path: Path) ->
         assert not (tmp_path / path).exists()
         (tmp_path / path).write_text(text)
     ended = shell(
-        *("-m", "src.train", "data=diabetes", "model=residual", "trainer.max_epochs=30", "hydra.run.dir=run"),
+        *("-m", "src.train", "-m", "data=diabetes", "model=residual,ols", "trainer.max_epochs=30", "hydra.sweep.dir=runs"),
         root=tmp_path,
         cwd=tmp_path,
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
-    assert result(tmp_path / "run")["test"]["r2"] > 0.3
-    old = shell("-m", "src.train", "data=diabetes", "model=ols", root=tmp_path, cwd=tmp_path)
-    assert old.returncode == 0, old.stderr
+    assert result(tmp_path / "runs" / "0_diabetes_residual")["test"]["r2"] > 0.3
+    assert result(tmp_path / "runs" / "1_diabetes_ols")["status"] == "finished"
 
 
 SWEEPS = "logs/sweeps"
@@ -172,6 +173,22 @@ def test_a_notebook_runs_on_what_was_logged(call, tmp_path: Path, monkeypatch: p
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
     texts = [str(out.get("text", "")) + str({**out.get("data", {}), "image/png": ""}) for out in outputs]
     assert not [text for text in texts if re.search(r"[\s'\">]/\w+/\w", text)], "an absolute path of the machine that ran it"
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
-    drawn = [out for cell in notebook.cells for out in cell.get("outputs", []) if "image/png" in out.get("data", {})]
-    assert len(drawn) >= pictures
+    if name == "nyse":  # one in a kernel of its own, as users run it; a kernel takes longer to start than all its cells
+        NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
+        drawn = sum("image/png" in out.get("data", {}) for cell in notebook.cells for out in cell.get("outputs", []))
+    else:
+        drawn = in_this_process([cell.source for cell in notebook.cells if cell.cell_type == "code"])
+    assert drawn >= pictures
+
+
+def in_this_process(cells: list[str]) -> int:
+    """Runs code cells one after another and draws their pictures; returns how many there were."""
+    plt.close("all")
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec(cell, names)
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    drawn = len(plt.get_fignums())
+    plt.close("all")
+    return drawn
