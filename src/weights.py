@@ -17,12 +17,12 @@ def check(config: DictConfig) -> None:
 
     Only torchvision knows its networks and weights, so where there are any it is loaded, and torch with it.
     """
-    if config.data._target_ == "src.data.folder.Folder" and not decoding.classes(Path(config.data.path)):
-        if "weights" not in config:
-            raise UserError(
-                f"data.path={config.data.path}: has no folders of classes to learn from; only a pretrained network can name "
-                "what its pictures show: model=resnet50 weights=imagenet"
-            )
+    labelled = config.data._target_ != "src.data.folder.Folder" or decoding.classes(Path(config.data.path))
+    if not labelled and "weights" not in config:
+        raise UserError(
+            f"data.path={config.data.path}: has no folders of classes to learn from; only a pretrained network can name what "
+            "its pictures show: model=resnet50 weights=imagenet"
+        )
     if "weights" not in config or config.resume:
         return
     arch, weights = config.model.arch, config.weights

@@ -36,7 +36,7 @@ class Form(NamedTuple):
 
 
 def present(data: Any) -> None:
-    """Raises a UserError if the folder of a configuration ``data`` holds nothing to go on with; called before torch is loaded."""
+    """Raises a UserError if a configuration's folder holds nothing to go on with; called before torch is loaded."""
     folder = Path(str(data.path))
     if not folder.is_dir():
         raise UserError(f"data.path={data.path}: must be a folder of pictures, or of one folder of pictures for each class")

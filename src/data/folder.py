@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from sklearn.model_selection import train_test_split
 from torchvision.models import ResNet50_Weights
@@ -63,8 +62,8 @@ class Folder(Pictures):
             return super().load()
         except ValueError as error:  # scikit-learn's
             raise UserError(
-                f"data.path={self.path}: too few pictures for each class to be in train, val and test ({error}); give more, or "
-                "larger shares data.test and data.validation"
+                f"data.path={self.path}: too few pictures for each class to be in train, val and test ({error}); give more, "
+                "or larger shares data.test and data.validation"
             ) from error
 
     def pictures(self) -> tuple[Labelled, Labelled, tuple[str, ...]]:
@@ -76,8 +75,8 @@ class Folder(Pictures):
         for number, count in enumerate(y.bincount(minlength=len(names)).tolist()):
             if count < 3:
                 raise UserError(
-                    f"data.path={self.path}: {names[number]} has {count} pictures that can be read, and needs three at least, "
-                    "for train, val and test"
+                    f"data.path={self.path}: {names[number]} has {count} pictures that can be read, and needs three at least, for "
+                    "train, val and test"
                 )
         train, test = train_test_split(torch.arange(len(x)), test_size=self.test, stratify=y, random_state=self.split_seed)
         parts = [Labelled(x[some], y[some], rows[some.numpy()]) for some in (train, test)]
