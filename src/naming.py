@@ -75,7 +75,7 @@ def contact_sheet(path: Path, pictures: Tensor, best: pd.DataFrame, columns: int
     for ax in axes:
         ax.axis("off")
     for ax, picture, (label, row) in zip(axes[:count], pictures, best.iterrows(), strict=False):
-        ax.imshow(picture.permute(1, 2, 0))
+        ax.imshow(picture.permute(1, 2, 0).numpy())
         text = "\n".join([short(str(label)), *(f"{probability} {short(name)}" for name, probability in listed(row))])
         ax.set_title(text, fontsize=8, loc="left", y=-0.03, va="top", parse_math=False)
     path.parent.mkdir(exist_ok=True)

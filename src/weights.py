@@ -20,11 +20,13 @@ def check(config: DictConfig) -> None:
     labelled = config.data._target_ != "src.data.folder.Folder" or decoding.classes(Path(config.data.path))
     if not labelled and "weights" not in config:
         raise UserError(
-            f"data.path={config.data.path}: has no folders of classes to learn from; only a pretrained network can name what "
-            "its pictures show: model=resnet50 weights=imagenet"
+            f"data.path={config.data.path}: has no folders of classes to learn from; only a pretrained network can name "
+            "what its pictures show: model=resnet50 weights=imagenet"
         )
     if "weights" not in config or config.resume:
         return
+    if config.data.get("normalize"):
+        raise UserError("data.normalize=true: a pretrained network standardises its inputs by itself; leave it out")
     arch, weights = config.model.arch, config.weights
     if Path(weights).suffix and not Path(weights).is_file():
         raise UserError(f"weights={weights}: there is no such file")

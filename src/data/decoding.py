@@ -109,7 +109,7 @@ def read(root: Path, paths: list[Path], form: Form) -> tuple[np.ndarray, list[in
         except Image.UnidentifiedImageError:
             return "no picture" if paths[place].stat().st_size else "empty"
         except Exception as error:  # Pillow's formats raise all kinds
-            return str(error).splitlines()[0].rpartition("] ")[2] if str(error) else type(error).__name__
+            return getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
         return None
 
     # what Pillow warns of, it goes on to read as well as can be

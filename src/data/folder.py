@@ -75,8 +75,8 @@ class Folder(Pictures):
         for number, count in enumerate(y.bincount(minlength=len(names)).tolist()):
             if count < 3:
                 raise UserError(
-                    f"data.path={self.path}: {names[number]} has {count} pictures that can be read, and needs three at least, for "
-                    "train, val and test"
+                    f"data.path={self.path}: {names[number]} has {count} pictures that can be read, and needs three at "
+                    "least, for train, val and test"
                 )
         train, test = train_test_split(torch.arange(len(x)), test_size=self.test, stratify=y, random_state=self.split_seed)
         parts = [Labelled(x[some], y[some], rows[some.numpy()]) for some in (train, test)]
