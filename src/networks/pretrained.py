@@ -145,7 +145,10 @@ def load(network: nn.Module, arch: str, weights: str) -> None:
     # densenet's files have names that torch no longer takes, and those of INCEPTION hold the second heads
     old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
     try:
-        state = {old.sub(r"\1\2", name): values for name, values in state.items()}
-        network.load_state_dict({name: state[name] for name in state if not re.match(r"aux[12]\.|AuxLogits\.", name)})
-    except (AttributeError, TypeError, RuntimeError) as error:
+        for name in list(state):
+            values = state.pop(name)
+            if not re.match(r"aux[12]\.|AuxLogits\.", name):
+                state[old.sub(r"\1\2", name)] = values
+        network.load_state_dict(state)
+    except (AttributeError, TypeError, RuntimeError, ValueError) as error:
         raise UserError(f"{where}: holds no weights of {arch} with its 1,000 classes") from error
