@@ -134,6 +134,10 @@ def load_run(folder: Path) -> tuple[DictConfig, InMemory, Task]:
     """
     result = results.read(folder)
     config = results.configuration(folder)
+    if result["status"] == "finished" and not result["best"]:
+        raise UserError(f"run={folder}: has named pictures and learnt nothing; start python -m src.train anew for others")
+    if "weights" in config:
+        config.weights = "none"  # the checkpoint has what became of them
     settle(config)
     data = data_set(config)
     if result["fingerprint"] not in (None, data.fingerprint()):

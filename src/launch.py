@@ -15,7 +15,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src import encoder, results
+from src import encoder, results, weights
 from src.cli import compose, explain, jobs, reference, refuse, sentence
 from src.errors import UserError
 from src.schema import check, ignored, trains
@@ -102,6 +102,7 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
         raise UserError(f"{idle[0]}: means nothing to {choices.model}, a baseline without a training loop; leave it out")
     if "encoder" in config and not config.resume:
         encoder.check(Path(config.encoder), config.data)
+    weights.check(config)
     if config.resume:
         if sweep or not trains(config.model):
             raise UserError(f"resume={config.resume}: only a single run of a network can be resumed")

@@ -1,18 +1,25 @@
 """Predicts new rows with the tested weights of a run, or forecasts its series.
 
 python -m src.predict run=logs/nyse_rnn/<time> input=new.csv output=predictions.csv
+python -m src.predict run=logs/digits_cnn/<time> input=pictures/ output=predictions.csv
 python -m src.predict run=logs/passengers_lstm/<time> steps=60 output=forecast.csv
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from src import output, results
-from src.cli import app
+from src.cli import app, refuse
 from src.errors import UserError
+
+if TYPE_CHECKING:
+    from src.data.pictures import Pictures
+    from src.tasks.task import Task
 
 MOST_STEPS = 1_000_000
 
@@ -22,8 +29,8 @@ def predict(config: DictConfig) -> None:
     folder, path = Path(str(config.run)), Path(str(config.output))
     if (config.input is None) == (config.steps is None):
         raise UserError("give either input=FILE.csv, to predict new rows, or steps=60, to forecast the run's own series")
-    if config.input is not None and not Path(str(config.input)).is_file():
-        raise UserError(f"input={config.input}: there is no such file")
+    if config.input is not None and not Path(str(config.input)).exists():
+        raise UserError(f"input={config.input}: there is no such file, nor a folder")
     if config.steps is not None and (type(config.steps) is not int or not 1 <= config.steps <= MOST_STEPS):
         raise UserError(f"steps={config.steps}: must be a whole number from 1 to {MOST_STEPS:,}")
     if config.steps is not None and path.suffix == ".png":
@@ -47,8 +54,13 @@ def new_rows(folder: Path, source: Path, path: Path) -> None:
 
     from src.build import load_run
     from src.data.memory import Batches, Split
+    from src.data.pictures import Pictures
 
     _, data, task = load_run(folder)
+    if isinstance(data, Pictures):
+        return new_pictures(data, task, source, path)
+    if source.is_dir():
+        raise UserError(f"input={source}: is a folder, and this run reads rows of a table; give a CSV file")
     try:
         frame = pd.read_csv(source, skip_blank_lines=False)
     except (ValueError, OSError) as error:
@@ -67,6 +79,23 @@ def new_rows(folder: Path, source: Path, path: Path) -> None:
     table = task.predictions(Batches(Split(x, torch.zeros(len(rows)), rows), data.eval_batch_size))
     output.write(table, path)
     print(f"{len(table):,} predictions of {data.spec.target} for {len(frame):,} rows: {path}")
+
+
+def new_pictures(data: Pictures, task: Task, source: Path, path: Path) -> None:
+    """Predicts the pictures of a folder, or one picture."""
+    import torch
+
+    from src.data import decoding
+    from src.data.memory import Batches, Split
+
+    if source.suffix == ".csv":
+        raise UserError(f"input={source}: this run reads pictures; give a folder of them")
+    paths, root = (decoding.files(source), source) if source.is_dir() else ([source], source.parent)
+    data.notes.clear()
+    x, rows = data.read(paths, root, f"input={source}")
+    table = task.predictions(Batches(Split(x, torch.zeros(len(rows)), rows), data.eval_batch_size))
+    output.write(table, path)
+    print(f"{len(table):,} predictions for {len(paths):,} files: {path}", *data.notes, sep="\n")
 
 
 def further_steps(folder: Path, steps: int, origin: str, path: Path) -> None:
@@ -89,7 +118,14 @@ def further_steps(folder: Path, steps: int, origin: str, path: Path) -> None:
     print(f"{count:,} steps of {data.spec.target} from {shown(table.index[0])} on: {path}, {picture}")
 
 
-main = app(predict, "predict")
+def main() -> None:
+    if any(text.startswith("data=") for text in sys.argv[1:]):
+        refuse(
+            "data=: what is predicted here comes as input=, and by a run=; to name pictures without training: "
+            "python -m src.train data=images data.path=FOLDER model=resnet50"
+        )
+    app(predict, "predict")()
+
 
 if __name__ == "__main__":
     main()

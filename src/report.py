@@ -55,7 +55,7 @@ def describe(task: Task, data: InMemory, folder: Path) -> int:
             len(fitted),
         )
     else:
-        x, _ = task.eval().fed(data.splits["train"].x[: data.batch_size])
+        x, _ = task.eval().fed(next(iter(data.splits.values())).x[: data.batch_size])
         task.train()
         text = str(summary(task.network, input_data=x, verbose=0, col_names=("input_size", "output_size", "num_params")))
         parameters = sum(weight.numel() for weight in task.network.parameters())

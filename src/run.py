@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
-from src import encoder, history, report, results, rollout
+from src import encoder, history, naming, report, results, rollout
 from src.build import build, data_set, load_weights, quiet, settle
 from src.cli import reference, sentence
 from src.data.forecast import Forecast
@@ -116,6 +116,8 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
     accelerator = device(config.trainer.accelerator) if network else "cpu"  # where scikit-learn computes
     seed_everything(config.seed, workers=True, verbose=False)
     data = data_set(config)
+    if "weights" in config and config.resume:
+        config.weights = "none"  # the checkpoint has what became of them
     if "encoder" in config and not config.resume:  # a resumed run has its copy
         encoder.keep(Path(config.encoder), folder)
     task = build(config, data, folder)
@@ -129,6 +131,12 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
 
     begun = time.perf_counter()
     result["seconds"]["setup"] = begun - clock
+    if "train" not in data.splits:  # pictures without classes: nothing to learn from
+        naming.name(task, data, folder, accelerator, announced)
+        result["seconds"] |= {"test": time.perf_counter() - begun, "total": time.perf_counter() - clock}
+        result["status"] = "finished"
+        results.write(folder, result)
+        return
     if network:
         result["status"] = fit_network(task, data, config, folder, accelerator)
     else:

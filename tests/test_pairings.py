@@ -8,7 +8,16 @@ import yaml
 from conftest import FILES, ROOT, result
 
 # what a data set does not run without
-GIVEN = {"csv": [f"data.path={ROOT}/src/data/files/AirPassengers.csv", "data.target=passengers"]}
+GIVEN = {
+    "csv": [f"data.path={ROOT}/src/data/files/AirPassengers.csv", "data.target=passengers"],
+    "images": [f"data.path={ROOT}/tests/data/pictures", "data.resize_size=9", "data.crop_size=8"],
+}
+# and what makes a model small
+FEW = {
+    "lasso": ["model.alphas=3"],
+    "logistic": ["model.penalties=2"],
+    "resnet50": ["weights=none", "model.arch=shufflenet_v2_x0_5", "threads=1"],
+}
 
 
 def names(group: str) -> list[str]:
@@ -19,7 +28,7 @@ def names(group: str) -> list[str]:
 @pytest.mark.parametrize("data", names("data"))
 def test_a_pairing_runs_or_is_refused(call, tmp_path: Path, data: str, model: str) -> None:
     limits = ["debug=one_batch"] if "_partial_: true" in (ROOT / "conf" / "model" / f"{model}.yaml").read_text() else []
-    few = {"lasso": ["model.alphas=3"], "logistic": ["model.penalties=2"]}.get(model, [])
+    few = FEW.get(model, [])
     given = [FILES, *GIVEN.get(data, [])]
     if model == "encoder_classifier":
         few = ["encoder=old"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -11,6 +12,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from src.data import decoding
 from src.data.memory import InMemory, Spec, Split
 
 # A transform draws its numbers once for all pictures that it is given, so each batch is augmented in so many parts.
@@ -108,6 +110,8 @@ class Pictures(InMemory):
         **batches: Any,
     ):
         super().__init__(**batches)
+        self.form: decoding.Form | None = None  # of pictures that are read from files; null is that of the data's own
+        self.unreadable = "skip"
         self.validation, self.split_seed, self.normalize, self.resize = validation, split_seed, normalize, resize
         self.crop, self.flip, self.rotation, self.color, self.erasing, self.mix = crop, flip, rotation, color, erasing, mix
 
@@ -126,19 +130,39 @@ class Pictures(InMemory):
             )
             for name, rows in zip(("train", "val"), places, strict=True):
                 parts[name] = Split(train.x[rows], train.y[rows], train.rows[rows.numpy()])
-        channels, height, width = train.x.shape[1:]
+        self.spec, self.feed = self.described(train.x, classes), self.feeding(parts["train"].x, len(classes))
+        return {name: parts[name] for name in ("train", "val", "test")}
+
+    def described(self, x: Tensor, classes: tuple[str, ...]) -> Spec:
+        channels, height, width = x.shape[1:]
         size = (self.resize, self.resize) if self.resize else (height, width)
-        self.spec = Spec(
+        self.form = self.form or decoding.Form(width, width, channels=channels)
+        return Spec(
             shape=(channels, *size),
             outputs=len(classes),
             columns=tuple(f"pixel_{place}" for place in range(channels * size[0] * size[1])),
             target="class",
             classes=classes,
         )
-        self.feed = self.feeding(parts["train"].x)
-        return {name: parts[name] for name in ("train", "val", "test")}
 
-    def feeding(self, train: Tensor) -> Feed:
+    def read(self, paths: list[Path], root: Path, where: str) -> tuple[Tensor, pd.Index]:
+        """Pictures out of files, of the size and colours that the data set's have.
+
+        Args:
+            paths: Of the files; what cannot be read is named in ``notes``.
+            root: Folder that the pictures' names are told from.
+            where: The option that named it, for errors.
+
+        Returns:
+            Bytes (n, channels, height, width), and the pictures' names.
+        """
+        assert self.form is not None
+        values, good, faults = decoding.read(root, paths, self.form)
+        self.notes += decoding.told(faults, len(paths), where, self.unreadable)
+        names = [decoding.name(paths[place], root) for place in good]
+        return torch.from_numpy(values), pd.Index(names, name="picture")
+
+    def feeding(self, train: Tensor, classes: int) -> Feed:
         mean, std = torch.zeros(train.shape[1]), torch.ones(train.shape[1])
         if self.normalize:
             each = train.transpose(0, 1).flatten(1)  # (channels, pixels)
@@ -155,7 +179,7 @@ class Pictures(InMemory):
         if self.color:
             geometry.append(v2.ColorJitter(self.color, self.color, self.color))
         mixes = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
-        mix = mixes[self.mix](num_classes=self.spec.outputs) if self.mix else None
+        mix = mixes[self.mix](num_classes=classes) if self.mix else None
         return Feed(mean, std.clamp(min=1e-6), self.resize, geometry, self.erasing, mix)
 
 

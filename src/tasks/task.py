@@ -101,7 +101,14 @@ class Task(LightningModule):
     # training
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer([weight for weight in self.network.parameters() if weight.requires_grad])
+        network: Any = self.network
+        if hasattr(network, "groups"):  # each learns at its own multiple of the rate
+            groups, factors = zip(*network.groups(), strict=True)
+            optimizer = self.make_optimizer([{"params": weights} for weights in groups])
+            for group, factor in zip(optimizer.param_groups, factors, strict=True):
+                group["lr"] *= factor
+        else:
+            optimizer = self.make_optimizer([weight for weight in network.parameters() if weight.requires_grad])
         return [optimizer], [self.make_scheduler(optimizer)] if self.make_scheduler else []
 
     def on_train_epoch_start(self) -> None:
