@@ -92,12 +92,16 @@ TERMS: dict[str, Term] = {
     "labels": Term("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1),
     "lags": whole(1, 10_000),
     "length": optional(whole(1)),
+    "longest": whole(1, 10_000),
+    "min_count": whole(1),
     "mix": choice("mixup", "cutmix", None),
     "missing": choice("refuse", "previous", "interpolate"),
     "normalize": flag,
+    "ngrams": whole(1, 5),
     "noise": not_negative,
     "origins": whole(1),
     "outputs": choice(1, 2),
+    "pad_to": whole(1),
     "path": optional(Term("a file that exists", lambda value: isinstance(value, str) and Path(value).is_file())),
     "phase": Term("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1),
     "pickle": optional(name),
@@ -115,6 +119,7 @@ TERMS: dict[str, Term] = {
     "test": part,
     "transform": choice("standard", "normal_scores"),
     "validation": Term("a share between 0 and 1, or test", lambda value: value == "test" or part.holds(value)),
+    "vocabulary": optional(whole(5)),
     "view": choice("imputed", "masked", "summaries"),
     "waves": Term(
         "a list of two or more of sine, square, triangle, sawtooth, each once",
@@ -124,6 +129,7 @@ TERMS: dict[str, Term] = {
             and len(set(map(str, value))) == len(value) >= 2
         ),
     ),
+    "weighting": choice("binary", "counts", "tfidf"),
     "window": optional(whole(1)),
     "windows": choice("fixed", "prefixes"),
     # networks and baselines
