@@ -150,12 +150,18 @@ TERMS: dict[str, Term] = {
     "input": choice(*KINDS),
     "kernel_size": Term("an odd whole number", lambda value: type(value) is int and value > 0 and value % 2 == 1),
     "input_dropout": share,
+    "lambdas": whole(2),
     "members": whole(1),
     "size": whole(1),
     "order": orders,
     "seasonal_order": orders,
     "num_layers": whole(1),
+    "smoothing": positive,
     "solver": choice("lbfgs", "newton-cholesky"),
+    "strengths": Term(
+        "a list of numbers above 0",
+        lambda value: isinstance(value, list) and len(value) > 0 and all(map(positive.holds, value)),
+    ),
     "tasks": listed(name),
     "widths": listed(whole(1)),
     # tasks and training
