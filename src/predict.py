@@ -1,17 +1,20 @@
-"""Predicts new rows with the tested weights of a run, or forecasts its series.
+"""Predicts new rows with the tested weights of a run, or one text, or forecasts its series.
 
 python -m src.predict run=logs/nyse_rnn/<time> input=new.csv output=predictions.csv
+python -m src.predict run=logs/imdb_lstm/<time> text="The film was great, and I don't say so often."
 python -m src.predict run=logs/passengers_lstm/<time> steps=60 output=forecast.csv
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from src import output, results
 from src.cli import app
+from src.data.reviews import split
 from src.errors import UserError
 
 MOST_STEPS = 1_000_000
@@ -19,9 +22,17 @@ MOST_STEPS = 1_000_000
 
 def predict(config: DictConfig) -> None:
     """Writes one prediction, in the target's own units, for each row of the input, or each step, that can be predicted."""
-    folder, path = Path(str(config.run)), Path(str(config.output))
+    folder = Path(str(config.run))
+    if config.text is not None:
+        if config.input is not None or config.steps is not None:
+            raise UserError("text=...: is all that is predicted; leave input= and steps= out")
+        results.read(folder)
+        return one_text(folder, str(config.text))
+    path = Path(str(config.output))
     if (config.input is None) == (config.steps is None):
-        raise UserError("give either input=FILE.csv, to predict new rows, or steps=60, to forecast the run's own series")
+        raise UserError(
+            "give either input=FILE.csv, to predict new rows, or text=..., for one, or steps=60, to forecast the run's own series"
+        )
     if config.input is not None and not Path(str(config.input)).is_file():
         raise UserError(f"input={config.input}: there is no such file")
     if config.steps is not None and (type(config.steps) is not int or not 1 <= config.steps <= MOST_STEPS):
@@ -69,6 +80,38 @@ def new_rows(folder: Path, source: Path, path: Path) -> None:
     print(f"{len(table):,} predictions of {data.spec.target} for {len(frame):,} rows: {path}")
 
 
+def one_text(folder: Path, text: str) -> None:
+    import pandas as pd
+    import torch
+
+    from src.build import load_run, quiet
+    from src.data.imdb import Reviews
+    from src.data.memory import Batches, Split
+
+    quiet()
+    _, data, task = load_run(folder)
+    if not isinstance(data, Reviews):
+        raise UserError(f"text=...: run={folder} has not learnt from texts; give input=FILE.csv")
+    try:
+        x, rows = data.encode(pd.DataFrame({"text": [text]}, index=pd.Index([""], name="text=")))
+    except UserError as error:
+        raise UserError(str(error).partition(": ")[2]) from error
+    (row,) = task.predictions(Batches(Split(x, torch.zeros(1), rows), data.eval_batch_size)).to_dict("records")
+    for name, value in row.items():
+        print(f"{name}: {value if isinstance(value, str) else format(value, '.4f')}")
+    if unknown := data.unknown(text):
+        print(f"not in the vocabulary of {len(data.words):,}: {', '.join(unknown)}")
+
+
+def plain(argument: str) -> str:
+    """A text of the command line as Hydra reads it whole: without the signs that no text keeps, in quotes."""
+    key, _, text = argument.partition("=")
+    if key != "text":
+        return argument
+    words = " ".join(split(text)).replace("'", "\\'")
+    return f"text='{words}'"
+
+
 def further_steps(folder: Path, steps: int, origin: str, path: Path) -> None:
     from src import report, rollout
     from src.build import load_run
@@ -89,7 +132,10 @@ def further_steps(folder: Path, steps: int, origin: str, path: Path) -> None:
     print(f"{count:,} steps of {data.spec.target} from {shown(table.index[0])} on: {path}, {picture}")
 
 
-main = app(predict, "predict")
+def main() -> None:
+    sys.argv[1:] = map(plain, sys.argv[1:])
+    app(predict, "predict")()
+
 
 if __name__ == "__main__":
     main()

@@ -41,10 +41,12 @@ def shown(folder: Path) -> str:
 def announce(result: dict[str, Any], data: InMemory) -> None:
     """Prints what runs."""
     parameters = f"{result['parameters']:,} parameters, " if result["parameters"] else ""
+    covered = [f"vectors: of {result['coverage']:.1%} of the vocabulary"] if "coverage" in result else []
     print(
         f"{result['data']} {result['model']}: {parameters}{data.sizes()} rows, "
         f"{result['protocol']} protocol, seed {result['seed']}, {result['device']}",
         *data.notes,
+        *covered,
         sep="\n",
         flush=True,
     )

@@ -163,6 +163,7 @@ TERMS: dict[str, Term] = {
         lambda value: isinstance(value, list) and len(value) > 0 and all(map(positive.holds, value)),
     ),
     "tasks": listed(name),
+    "vectors": optional(name),
     "widths": listed(whole(1)),
     # tasks and training
     "alpha": positive,

@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.model_selection import train_test_split
 
 from src.data import reviews
-from src.data.memory import InMemory, Spec, Split
+from src.data.memory import InMemory, Spec, Split, require
 from src.data.reviews import Texts
 from src.data.words import Bags, Sequences
 from src.errors import UserError
@@ -81,8 +81,7 @@ class Reviews(InMemory):
         }
 
     def encode(self, frame: pd.DataFrame) -> tuple[Any, pd.Index]:
-        if "text" not in frame:
-            raise UserError("missing column text; it holds one text a row")
+        require(frame, ["text"], [self.spec.target])
         texts = frame["text"].fillna("").astype(str).tolist()
         encoded = reviews.encode(texts, self.index).known(len(self.words))
         known = np.logical_or.reduceat(encoded.words > reviews.UNKNOWN, encoded.ends - np.diff(encoded.ends, prepend=0))
@@ -91,6 +90,11 @@ class Reviews(InMemory):
             what = "is empty" if not texts[int((~known).argmax())].strip() else "has no word of the vocabulary"
             raise UserError(f"{frame.index.name or 'text'} {row}: the text {what}")
         return self.inputs(encoded), frame.index
+
+    def unknown(self, text: str) -> list[str]:
+        """The words of a text that are outside of the vocabulary, each once."""
+        vocabulary = set(self.words)
+        return [word for word in dict.fromkeys(reviews.split(text)) if word not in vocabulary]
 
 
 class IMDB(Reviews):

@@ -167,10 +167,10 @@ def vocabulary(index: dict[str, int], most: int | None) -> tuple[str, ...]:
 
 def split(text: str) -> list[str]:
     """The words of a text as Keras' Tokenizer takes them."""
-    return text.lower().translate(FILTERED).split(" ")
+    return [word for word in text.lower().translate(FILTERED).split(" ") if word]
 
 
 def encode(texts: list[str], index: dict[str, int]) -> Texts:
     """New texts, of whose words those without a rank are unknown."""
     unknown = UNKNOWN - FIRST
-    return numbered([[index.get(word, unknown) for word in split(text) if word] for text in texts])
+    return numbered([[index.get(word, unknown) for word in split(text)] for text in texts])
