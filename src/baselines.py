@@ -141,7 +141,9 @@ def logistic(penalties: int = 10, folds: int = 5, solver: str = "lbfgs") -> Pipe
 
 
 # What stored baselines are made of beside what skops trusts: our own classes, and the trees of gradient boosting.
-TRUSTED = [f"{cls.__module__}.{cls.__name__}" for cls in (Lasso, SeasonalNaive, ARIMA, TreePredictor, L1Path, NaiveBayesLogistic)]
+TRUSTED = [
+    f"{cls.__module__}.{cls.__name__}" for cls in (Lasso, SeasonalNaive, ARIMA, TreePredictor, L1Path, NaiveBayesLogistic)
+]
 
 
 class Estimator(nn.Module):

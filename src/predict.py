@@ -31,7 +31,8 @@ def predict(config: DictConfig) -> None:
     path = Path(str(config.output))
     if (config.input is None) == (config.steps is None):
         raise UserError(
-            "give either input=FILE.csv, to predict new rows, or text=..., for one, or steps=60, to forecast the run's own series"
+            "give either input=FILE.csv, to predict new rows, or text=..., to predict one, "
+            "or steps=60, to forecast the run's own series"
         )
     if config.input is not None and not Path(str(config.input)).is_file():
         raise UserError(f"input={config.input}: there is no such file")

@@ -28,7 +28,6 @@ from src.tasks.regression import Regression
 from src.tasks.task import Task
 from src.text_baselines import L1Path
 
-
 MOST = 1000  # coefficients of a baseline that model.txt lists
 
 

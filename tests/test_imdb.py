@@ -288,7 +288,9 @@ def objects(*items: object) -> np.ndarray:
     return array
 
 
-GOOD = {f"{name}_{split}": values for split in ("train", "test") for name, values in (("x", objects([1, 2], [3])), ("y", [0, 1]))}
+GOOD = {
+    f"{name}_{split}": values for split in ("train", "test") for name, values in (("x", objects([1, 2], [3])), ("y", [0, 1]))
+}
 BAD = {
     "code": ({"x_train": objects([1], Harm())}, "posix.system"),
     "no lists": ({"x_train": objects({1: 2}, [1])}, "no array of lists"),

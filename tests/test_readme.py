@@ -98,6 +98,8 @@ LABELS = f"{WAVES} data.labels=0.5 hydra.sweep.dir={SWEEPS}/autoencoder"
 MONTHS = f"data=passengers {FEW} hydra.sweep.dir={SWEEPS}/forecasting"
 STAYS = f"data=physionet2012 {FILES} {FEW} hydra.sweep.dir={SWEEPS}/physionet2012"
 
+REVIEWS = f"{FILES} hydra.sweep.dir={SWEEPS}/imdb"
+
 # The pictures of each notebook, and small runs in place of those that the Makefile starts for it.
 NOTEBOOKS = {
     "nyse": (5, [f"train -m data=nyse model=rnn,linear,mlp,ols {FEW} hydra.sweep.dir={SWEEPS}/nyse"]),
@@ -137,6 +139,15 @@ NOTEBOOKS = {
             f"train -m {STAYS}/end_to_end model=lstm,gru_d model.hidden_size=4 data.view=masked",
             f"train -m {STAYS}/summaries model=logistic,majority data.view=summaries",
             f"impute imputer=[zero,locf] {FILES} report={SWEEPS}/physionet2012/errors.csv",
+        ],
+    ),
+    "imdb": (
+        3,
+        [
+            f"train -m data=imdb_bow model=mlp protocol=honest,documented {REVIEWS}/bags {FEW}",
+            f"train -m data=imdb_bow model=l1_path,naive_bayes,nb_logistic {REVIEWS}/baselines",
+            f"train -m data=imdb model=lstm {REVIEWS}/lstm {FEW}",
+            f"train -m data=imdb model=lstm,rnn protocol=documented {REVIEWS}/source {FEW}",
         ],
     ),
 }

@@ -60,25 +60,25 @@ class Reviews(InMemory):
         self.notes += reviews.strange(path, reviews.REVIEWS) + reviews.strange(index, reviews.INDEX)
         self.index = reviews.read_index(index)
         self.words = reviews.vocabulary(self.index, self.vocabulary)
-        read = reviews.read(path)
-        (texts, labels), test = read["train"], read["test"]
-        parts = {name: (*read[name], np.arange(len(read[name][1]))) for name in read}
+        parts = {name: (*part, np.arange(len(part[1]))) for name, part in reviews.read(path).items()}
+        texts, labels, rows = parts["train"]
         if self.validation == "test":
             parts["val"] = parts["test"]
         else:
-            places = train_test_split(
-                np.arange(len(labels)), test_size=self.validation, stratify=labels, random_state=self.split_seed
-            )
-            parts |= {
-                name: (texts.take(rows), labels[rows], rows) for name, rows in zip(("train", "val"), places, strict=True)
-            }
-        known = {name: (texts.known(len(self.words)), *more) for name, (texts, *more) in parts.items()}
-        self.spec, train = self.fit(known["train"][0])
-        x = {"train": train} | {name: self.inputs(known[name][0]) for name in ("val", "test")}
-        return {
-            name: Split(x[name], torch.from_numpy(labels), pd.Index(rows, name="review"))
-            for name, (_, labels, rows) in known.items()
-        }
+            try:
+                places = train_test_split(rows, test_size=self.validation, stratify=labels, random_state=self.split_seed)
+            except ValueError as error:
+                raise UserError(f"data.validation={self.validation}: {error}") from error
+            for name, rows in zip(("train", "val"), places, strict=True):
+                parts[name] = texts.take(rows), labels[rows], rows
+        known = {name: parts[name][0].known(len(self.words)) for name in ("train", "val", "test")}
+        self.spec, train = self.fit(known["train"])
+        splits = {}
+        for name, part in known.items():
+            _, labels, rows = parts[name]
+            x = train if name == "train" else self.inputs(part)
+            splits[name] = Split(x, torch.from_numpy(labels), pd.Index(rows, name="review"))
+        return splits
 
     def encode(self, frame: pd.DataFrame) -> tuple[Any, pd.Index]:
         require(frame, ["text"], [self.spec.target])
@@ -168,7 +168,7 @@ class IMDBBags(Reviews):
         column = words.astype(np.int64)  # of the run that begins at each word
         cells, width = [(text, column)], vocabulary
         for further in range(1, self.ngrams):
-            # a run has a column only if its beginning, one word shorter, has one; pairs of that and its last word are numbers
+            # a run has a column only if its beginning, one word shorter, has one; both and the last word make its number
             run = column[:-1] * vocabulary + words[further:]
             whole = (column[:-1] >= 0) & (text[:-further] == text[further:])
             if learn:

@@ -19,9 +19,7 @@ REVIEWS = files.Source(
     PUBLISHED + "imdb.npz",
     "sha256:69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f",
 )
-INDEX = files.Source(
-    "imdb/imdb_word_index.json", PUBLISHED + "imdb_word_index.json", "md5:bfafd718b763782e994055a2d397834f"
-)
+INDEX = files.Source("imdb/imdb_word_index.json", PUBLISHED + "imdb_word_index.json", "md5:bfafd718b763782e994055a2d397834f")
 
 # Words are numbered as keras.datasets.imdb.load_data does: the n-th most frequent is n + 3, and below are no words.
 RESERVED = ("<PAD>", "<START>", "<UNK>", "<UNUSED>")
@@ -125,7 +123,12 @@ def check(lists: Any, labels: Any, split: str) -> None:
         raise UserError(f"its x_{split} holds something other than whole numbers")
     if any(words and not 1 <= min(words) <= max(words) < 2**30 for words in lists):
         raise UserError(f"its x_{split} holds numbers that are no ranks of words, which count from 1")
-    if not isinstance(labels, np.ndarray) or labels.ndim != 1 or labels.dtype.kind not in "biu" or set(labels.tolist()) - {0, 1}:
+    if (
+        not isinstance(labels, np.ndarray)
+        or labels.ndim != 1
+        or labels.dtype.kind not in "biu"
+        or set(labels.tolist()) - {0, 1}
+    ):
         raise UserError(f"its y_{split} holds something other than 0 and 1")
     if len(lists) != len(labels):
         raise UserError(f"it holds {len(lists):,} reviews in x_{split} and {len(labels):,} classes in y_{split}")
