@@ -1,4 +1,4 @@
-"""``python -m benchmarks.imdb [data_dir]``: an epoch of the LSTM on ragged reviews against padded ones, and the bags' memory.
+"""``python -m benchmarks.imdb [data_dir]``: an epoch on ragged reviews against one on padded reviews, and the bags' memory.
 
 The reviews do not come with Labbook; without them there is nothing to measure.
 """
@@ -29,7 +29,17 @@ def epochs(folder: Path) -> None:
     from src.fit import fit_network
 
     options = ["data=imdb", "model=lstm", "protocol=documented", f"data_dir={folder}", f"data.labels={SHARE}"]
-    config = compose("train", [*options, "data.pad_to=25", "trainer.max_epochs=1", "trainer.limit_val_batches=0"])
+    config = compose(
+        "train",
+        [
+            *options,
+            "data.pad_to=25",
+            "trainer.max_epochs=1",
+            "trainer.limit_val_batches=0",
+            "monitor=train/loss",
+            "callbacks.progress=null",
+        ],
+    )
     quiet()
     settle(config)  # for both: one thread, and numbers below 1e-38 as zeros
     data = data_set(config)
