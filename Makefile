@@ -54,10 +54,11 @@ physionet := data=physionet2012 data_dir=$(DATA) data.split_seed=$(SPLITS)
 physionet2012/two_stage := $(physionet) model=lstm protocol=documented,honest
 physionet2012/end_to_end := $(physionet) model=lstm,gru_d data.view=masked data.descriptors=true
 physionet2012/summaries := $(physionet) model=logistic,gradient_boosting,majority data.view=summaries
-imdb/bags := data=imdb_bow data_dir=$(DATA) model=mlp protocol=honest,documented seed=0,1,2,3,4
+imdb/bags := data=imdb_bow data_dir=$(DATA) model=mlp seed=0,1,2,3,4
+imdb/documented_bags := data=imdb_bow data_dir=$(DATA) model=mlp protocol=documented
 imdb/baselines := data=imdb_bow data_dir=$(DATA) model=l1_path,naive_bayes,nb_logistic
 imdb/lstm := data=imdb data_dir=$(DATA) model=lstm seed=0,1,2,3,4
-imdb/source := data=imdb data_dir=$(DATA) model=lstm,rnn protocol=documented
+imdb/documented := data=imdb data_dir=$(DATA) model=lstm,rnn protocol=documented
 
 SWEEPS := nyse $(addprefix forecasting/,models source forgetting) $(addprefix waveforms/,sheet study lengths rivals/convolutional rivals/recurrent)
 SWEEPS += $(addprefix autoencoder/,encoder raw classifiers logistic)
@@ -69,7 +70,7 @@ NOTEBOOKS += physionet2012
 TABLES += logs/sweeps/physionet2012/errors.csv
 endif
 ifneq ($(wildcard $(DATA)/imdb/imdb.npz),)
-SWEEPS += $(addprefix imdb/,bags baselines lstm source)
+SWEEPS += $(addprefix imdb/,bags documented_bags baselines lstm documented)
 NOTEBOOKS += imdb
 endif
 
