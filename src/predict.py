@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from src import output, results
 from src.cli import app
@@ -24,8 +24,8 @@ def predict(config: DictConfig) -> None:
     """Writes one prediction, in the target's own units, for each row of the input, or each step, that can be predicted."""
     folder = Path(str(config.run))
     if config.text is not None:
-        if config.input is not None or config.steps is not None:
-            raise UserError("text=...: is all that is predicted; leave input= and steps= out")
+        if config.input is not None or config.steps is not None or not OmegaConf.is_missing(config, "output"):
+            raise UserError("text=...: is all that is predicted, and printed; leave input=, steps= and output= out")
         results.read(folder)
         return one_text(folder, str(config.text))
     path = Path(str(config.output))
@@ -96,7 +96,7 @@ def one_text(folder: Path, text: str) -> None:
     try:
         x, rows = data.encode(pd.DataFrame({"text": [text]}, index=pd.Index([""], name="text=")))
     except UserError as error:
-        raise UserError(str(error).partition(": ")[2]) from error
+        raise UserError(f"text=...: {str(error).partition(': ')[2]}") from error
     (row,) = task.predictions(Batches(Split(x, torch.zeros(1), rows), data.eval_batch_size)).to_dict("records")
     for name, value in row.items():
         print(f"{name}: {value if isinstance(value, str) else format(value, '.4f')}")

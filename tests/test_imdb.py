@@ -244,6 +244,7 @@ def test_texts_that_cannot_be_scored_are_refused(train, call) -> None:
         ("run=run", "text=...!"): "is empty",
         ("run=run", "text=zorro ${x}, 'qwerty'"): "no word of the vocabulary",
         ("run=run", "text=great", "input=new.csv"): "leave input=",
+        ("run=run", "text=great", "output=out.csv"): "leave input=",
         ("run=days", "text=great"): "has not learnt from texts",
         ("run=run", "input=new.csv", "output=out.csv"): "line 3: the text is empty",
         ("run=run", "input=other.csv", "output=out.csv"): "missing column text",

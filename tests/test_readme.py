@@ -18,6 +18,7 @@ COMMANDS = re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MUL
 
 # what makes a command short, by a word of it
 SHORT = {
+    "data=imdb": [FILES],
     "data=waveforms": ["data.samples=60", "data.steps=24"],
     "model=lasso": ["model.alphas=5"],
     "sweep=waveforms_study": [

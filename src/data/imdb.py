@@ -57,10 +57,10 @@ class Reviews(InMemory):
 
     def load(self) -> dict[str, Split]:
         path, index = reviews.find(self.folder)
-        self.notes += reviews.strange(path, reviews.REVIEWS) + reviews.strange(index, reviews.INDEX)
         self.index = reviews.read_index(index)
         self.words = reviews.vocabulary(self.index, self.vocabulary)
         parts = {name: (*part, np.arange(len(part[1]))) for name, part in reviews.read(path).items()}
+        self.notes += reviews.strange(path, reviews.REVIEWS) + reviews.strange(index, reviews.INDEX)
         texts, labels, rows = parts["train"]
         if self.validation == "test":
             parts["val"] = parts["test"]
