@@ -28,6 +28,7 @@ bench: setup ## speed, as ratios to a bare PyTorch loop in the same run
 	@$(RUN) -m benchmarks.speed
 	@$(RUN) -m benchmarks.forecast
 	@[ ! -d data/physionet2012 ] || $(RUN) -m benchmarks.physionet data
+	@[ ! -f data/imdb/imdb.npz ] || $(RUN) -m benchmarks.imdb data
 
 # What the notebooks read: sweeps below logs/sweeps, each started if it is missing.
 nyse := data=nyse model=rnn,linear,mlp,ols seed=0,1,2,3,4
@@ -53,6 +54,11 @@ physionet := data=physionet2012 data_dir=$(DATA) data.split_seed=$(SPLITS)
 physionet2012/two_stage := $(physionet) model=lstm protocol=documented,honest
 physionet2012/end_to_end := $(physionet) model=lstm,gru_d data.view=masked data.descriptors=true
 physionet2012/summaries := $(physionet) model=logistic,gradient_boosting,majority data.view=summaries
+imdb/bags := data=imdb_bow data_dir=$(DATA) model=mlp seed=0,1,2,3,4
+imdb/documented_bags := data=imdb_bow data_dir=$(DATA) model=mlp protocol=documented
+imdb/baselines := data=imdb_bow data_dir=$(DATA) model=l1_path,naive_bayes,nb_logistic
+imdb/lstm := data=imdb data_dir=$(DATA) model=lstm seed=0,1,2,3,4
+imdb/documented := data=imdb data_dir=$(DATA) model=lstm,rnn protocol=documented
 
 SWEEPS := nyse $(addprefix forecasting/,models source forgetting) $(addprefix waveforms/,sheet study lengths rivals/convolutional rivals/recurrent)
 SWEEPS += $(addprefix autoencoder/,encoder raw classifiers logistic)
@@ -62,6 +68,10 @@ ifneq ($(wildcard $(DATA)/physionet2012/Outcomes-a.txt),)
 SWEEPS += $(addprefix physionet2012/,two_stage end_to_end summaries)
 NOTEBOOKS += physionet2012
 TABLES += logs/sweeps/physionet2012/errors.csv
+endif
+ifneq ($(wildcard $(DATA)/imdb/imdb.npz),)
+SWEEPS += $(addprefix imdb/,bags documented_bags baselines lstm documented)
+NOTEBOOKS += imdb
 endif
 
 logs/sweeps/%/summary.csv: | setup
@@ -78,6 +88,7 @@ logs/sweeps/physionet2012/errors.csv: | setup
 
 notebooks: setup $(SWEEPS:%=logs/sweeps/%/summary.csv) $(TABLES) ## run the notebooks in place, and the sweeps they read
 	$(if $(filter physionet2012,$(NOTEBOOKS)),,@echo "physionet2012.ipynb is left as it is: $(DATA) has no physionet2012/Outcomes-a.txt (make notebooks DATA=folder)")
+	$(if $(filter imdb,$(NOTEBOOKS)),,@echo "imdb.ipynb is left as it is: $(DATA) has no imdb/imdb.npz (make notebooks DATA=folder)")
 	@.venv/bin/jupyter-execute --inplace $(NOTEBOOKS:%=notebooks/%.ipynb)
 
 .DELETE_ON_ERROR:

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from src.errors import UserError
+from src.text_baselines import L1Path, NaiveBayesLogistic
 
 
 def ridge(alphas: int = 100) -> Pipeline:
@@ -140,7 +141,9 @@ def logistic(penalties: int = 10, folds: int = 5, solver: str = "lbfgs") -> Pipe
 
 
 # What stored baselines are made of beside what skops trusts: our own classes, and the trees of gradient boosting.
-TRUSTED = [f"{cls.__module__}.{cls.__name__}" for cls in (Lasso, SeasonalNaive, ARIMA, TreePredictor)]
+TRUSTED = [
+    f"{cls.__module__}.{cls.__name__}" for cls in (Lasso, SeasonalNaive, ARIMA, TreePredictor, L1Path, NaiveBayesLogistic)
+]
 
 
 class Estimator(nn.Module):
@@ -158,14 +161,17 @@ class Estimator(nn.Module):
         if x.layout == torch.sparse_csr:
             parts = (x.values(), x.col_indices(), x.crow_indices())
             return sparse.csr_matrix(tuple(part.numpy() for part in parts), shape=x.shape)
-        return pd.DataFrame(x.flatten(1).double().numpy(), columns=self.spec.columns)
+        # texts of fewer words than others have no padding for the rest
+        return pd.DataFrame(x.flatten(1).double().numpy(), columns=self.spec.columns[-x[0].numel() :])
 
-    def fit(self, x: Tensor, y: Tensor) -> None:
-        """Fits to inputs (n, *shape) and targets (n,), or (n, outputs) of a forecast."""
+    def fit(self, x: Tensor, y: Tensor, validation: tuple[Tensor, Tensor]) -> None:
+        """Fits to inputs (n, *shape) and targets (n,), or (n, outputs) of a forecast; what chooses sees validation too."""
         target = y.numpy() if self.spec.classes else y.double().numpy()
         if target.ndim == 2 and target.shape[1] > 1:
             names = [self.spec.target, *(f"{self.spec.target}+{step}" for step in range(1, target.shape[1]))]
             self.estimator.fit(self.frame(x), pd.DataFrame(target, columns=names))
+        elif isinstance(self.estimator, L1Path | NaiveBayesLogistic):
+            self.estimator.fit(self.frame(x), target, (self.frame(validation[0]), validation[1].numpy()))
         else:
             self.estimator.fit(self.frame(x), pd.Series(target.ravel(), name=self.spec.target))
 

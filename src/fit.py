@@ -98,10 +98,11 @@ def rewind(folder: Path, checkpoint: Path) -> None:
 def fit_baseline(task: Task, data: InMemory, folder: Path) -> str:
     """Fits a scikit-learn estimator on train; leaves one row of metrics and the same checkpoints as a network."""
     begun = time.perf_counter()
-    x, y, *_ = data.splits["train"]
-    x = task.eval().fed(x)[0] if isinstance(x, Tensor) else x[:]
+    task.eval()
+    (x, y, *_), (x_val, y_val, *_) = (data.splits[name] for name in ("train", "val"))
+    x, x_val = (task.fed(part)[0] if isinstance(part, Tensor) else part[:] for part in (x, x_val))
     try:
-        cast(Estimator, task.network).fit(x, task.measured(y, y)[1])
+        cast(Estimator, task.network).fit(x, task.measured(y, y)[1], (x_val, y_val))
     except (ValueError, TypeError) as error:
         raise UserError(f"model: {sentence(error)}") from error
     measure(task, data.batches("val"))

@@ -15,7 +15,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src import encoder, results, weights
+from src import encoder, results, vectors, weights
 from src.cli import compose, explain, jobs, reference, refuse, sentence
 from src.errors import UserError
 from src.schema import check, ignored, trains
@@ -100,9 +100,15 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
         get_method(config.data.present)(config.data)
     if not sweep and (idle := ignored(config, overrides)):
         raise UserError(f"{idle[0]}: means nothing to {choices.model}, a baseline without a training loop; leave it out")
+    if config.data.input not in ("tokens", "bag") and (
+        no := [key for key in overrides if key.startswith("model.embedding")]
+    ):
+        raise UserError(f"{no[0]}: means nothing to data={choices.data}, which has no words; leave it out")
     if "encoder" in config and not config.resume:
         encoder.check(Path(config.encoder), config.data)
     weights.check(config)
+    if config.vectors and not config.resume:
+        vectors.check(Path(config.vectors), config, choices.model)
     if config.resume:
         if sweep or not trains(config.model):
             raise UserError(f"resume={config.resume}: only a single run of a network can be resumed")

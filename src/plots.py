@@ -31,6 +31,17 @@ def learning_curves(history: pd.DataFrame, ax: Axes, metric: str = "loss", best:
     return ax
 
 
+def path(path: pd.DataFrame, ax: Axes) -> Axes:
+    """Accuracy on each split along the penalties of a ``path.csv``; the chosen one is marked."""
+    by = "-log(lambda/n)"
+    for split, color in (("train", "black"), ("val", ORANGE), ("test", BLUE)):
+        ax.plot(path[by], path[f"{split}/accuracy"], color=color, label=split)
+    ax.axvline(path.loc[path["chosen"], by].iloc[0], color=GREY, linestyle="--", linewidth=1, label="chosen")
+    ax.set(xlabel=r"$-\log(\lambda / n)$", ylabel="accuracy")
+    ax.legend()
+    return ax
+
+
 def predicted_against_actual(predictions: pd.DataFrame, ax: Axes) -> Axes:
     """Predictions (columns ``prediction`` and ``actual``) against the truth, with the line of no error."""
     predictions = some(predictions)

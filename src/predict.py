@@ -1,7 +1,8 @@
-"""Predicts new rows with the tested weights of a run, or forecasts its series.
+"""Predicts new rows with the tested weights of a run, or one text, or forecasts its series.
 
 python -m src.predict run=logs/nyse_rnn/<time> input=new.csv output=predictions.csv
 python -m src.predict run=logs/digits_cnn/<time> input=pictures/ output=predictions.csv
+python -m src.predict run=logs/imdb_lstm/<time> text="The film was great, and I don't say so often."
 python -m src.predict run=logs/passengers_lstm/<time> steps=60 output=forecast.csv
 """
 
@@ -11,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from src import output, results
 from src.cli import app, refuse
+from src.data.reviews import split
 from src.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,9 +28,18 @@ MOST_STEPS = 1_000_000
 
 def predict(config: DictConfig) -> None:
     """Writes one prediction, in the target's own units, for each row of the input, or each step, that can be predicted."""
-    folder, path = Path(str(config.run)), Path(str(config.output))
+    folder = Path(str(config.run))
+    if config.text is not None:
+        if config.input is not None or config.steps is not None or not OmegaConf.is_missing(config, "output"):
+            raise UserError("text=...: is all that is predicted, and printed; leave input=, steps= and output= out")
+        results.read(folder)
+        return one_text(folder, str(config.text))
+    path = Path(str(config.output))
     if (config.input is None) == (config.steps is None):
-        raise UserError("give either input=FILE.csv, to predict new rows, or steps=60, to forecast the run's own series")
+        raise UserError(
+            "give either input=FILE.csv, to predict new rows, or input=FOLDER of pictures, or text=..., to predict one, "
+            "or steps=60, to forecast the run's own series"
+        )
     if config.input is not None and not Path(str(config.input)).exists():
         raise UserError(f"input={config.input}: there is no such file, nor a folder")
     if config.steps is not None and (type(config.steps) is not int or not 1 <= config.steps <= MOST_STEPS):
@@ -98,6 +109,38 @@ def new_pictures(data: Pictures, task: Task, source: Path, path: Path) -> None:
     print(f"{len(table):,} predictions for {len(paths):,} files: {path}", *data.notes, sep="\n")
 
 
+def one_text(folder: Path, text: str) -> None:
+    import pandas as pd
+    import torch
+
+    from src.build import load_run, quiet
+    from src.data.imdb import Reviews
+    from src.data.memory import Batches, Split
+
+    quiet()
+    _, data, task = load_run(folder)
+    if not isinstance(data, Reviews):
+        raise UserError(f"text=...: run={folder} has not learnt from texts; give input=FILE.csv")
+    try:
+        x, rows = data.encode(pd.DataFrame({"text": [text]}, index=pd.Index([""], name="text=")))
+    except UserError as error:
+        raise UserError(f"text=...: {str(error).partition(': ')[2]}") from error
+    (row,) = task.predictions(Batches(Split(x, torch.zeros(1), rows), data.eval_batch_size)).to_dict("records")
+    for name, value in row.items():
+        print(f"{name}: {value if isinstance(value, str) else format(value, '.4f')}")
+    if unknown := data.unknown(text):
+        print(f"not in the vocabulary of {len(data.words):,}: {', '.join(unknown)}")
+
+
+def plain(argument: str) -> str:
+    """A text of the command line as Hydra reads it whole: without the signs that no text keeps, in quotes."""
+    key, _, text = argument.partition("=")
+    if key != "text":
+        return argument
+    words = " ".join(split(text)).replace("'", "\\'")
+    return f"text='{words}'"
+
+
 def further_steps(folder: Path, steps: int, origin: str, path: Path) -> None:
     from src import report, rollout
     from src.build import load_run
@@ -124,6 +167,7 @@ def main() -> None:
             "data=: what is predicted here comes as input=, and by a run=; to name pictures without training: "
             "python -m src.train data=images data.path=FOLDER model=resnet50"
         )
+    sys.argv[1:] = map(plain, sys.argv[1:])
     app(predict, "predict")()
 
 

@@ -26,6 +26,9 @@ from src.tasks.forecasting import Forecasting
 from src.tasks.reconstruction import Reconstruction
 from src.tasks.regression import Regression
 from src.tasks.task import Task
+from src.text_baselines import L1Path
+
+MOST = 1000  # coefficients of a baseline that model.txt lists
 
 
 def shown(folder: Path) -> str:
@@ -37,10 +40,12 @@ def shown(folder: Path) -> str:
 def announce(result: dict[str, Any], data: InMemory) -> None:
     """Prints what runs."""
     parameters = f"{result['parameters']:,} parameters, " if result["parameters"] else ""
+    covered = [f"vectors: of {result['coverage']:.1%} of the vocabulary"] if "coverage" in result else []
     print(
         f"{result['data']} {result['model']}: {parameters}{data.sizes()} rows, "
         f"{result['protocol']} protocol, seed {result['seed']}, {result['device']}",
         *data.notes,
+        *covered,
         sep="\n",
         flush=True,
     )
@@ -50,14 +55,17 @@ def describe(task: Task, data: InMemory, folder: Path) -> int:
     """Writes ``model.txt`` - torchinfo's summary, or a baseline's coefficients - and returns the number of parameters."""
     if isinstance(task.network, Estimator):
         fitted = task.network.coefficients()
-        text, parameters = (
-            f"{task.network.estimator}\n\n{fitted.to_string() if len(fitted) else 'no coefficients'}",
-            len(fitted),
-        )
+        largest = fitted.iloc[fitted.abs().argsort()[::-1][:MOST]] if len(fitted) > MOST else fitted
+        few = f"the {MOST:,} largest of {len(fitted):,} coefficients\n" if len(fitted) > MOST else ""
+        listed = few + largest.to_string() if len(fitted) else "no coefficients"
+        text, parameters = f"{task.network.estimator}\n\n{listed}", len(fitted)
     else:
         x, _ = task.eval().fed(next(iter(data.splits.values())).x[: data.batch_size])
         task.train()
-        text = str(summary(task.network, input_data=x, verbose=0, col_names=("input_size", "output_size", "num_params")))
+        if x.layout == torch.strided:
+            text = str(summary(task.network, input_data=x, verbose=0, col_names=("input_size", "output_size", "num_params")))
+        else:  # torchinfo runs nothing on sparse bags, so their sizes are not in it
+            text = str(summary(task.network, verbose=0, col_names=("num_params",)))
         parameters = sum(weight.numel() for weight in task.network.parameters())
     (folder / "model.txt").write_text(text + "\n", encoding="utf-8")
     return parameters
@@ -91,6 +99,12 @@ def draw(
     known = next((PICTURES[kind] for kind in type(task).__mro__ if kind in PICTURES), {})
     for name, picture in known.items():
         plots.save(pictures / f"{name}.png", functools.partial(picture, table))
+    if isinstance(task.network, Estimator) and isinstance(task.network.estimator, L1Path):
+        path = task.network.estimator.path(
+            {name: (task.network.frame(x[:]), y.numpy()) for name, (x, y, *_) in data.splits.items()}
+        )
+        path.to_csv(folder / "path.csv", index=False, float_format="%.7g")
+        plots.save(pictures / "path.png", functools.partial(plots.path, path))
     if hasattr(task.network, "attention") and len(data.spec.shape) == 2:
         steps = attended(task.network, *examples(data))
         plots.save(pictures / "attention.png", functools.partial(plots.attention, steps))

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
-from src import encoder, history, naming, report, results, rollout
+from src import encoder, history, naming, report, results, rollout, vectors
 from src.build import build, data_set, load_weights, quiet, settle
 from src.cli import reference, sentence
 from src.data.forecast import Forecast
@@ -84,7 +84,7 @@ def keep_paths(stored: Path) -> None:
     if not stored.is_file():
         return
     config: Any = OmegaConf.load(stored)
-    for group, key in ((config, "data_dir"), (config.data, "path"), (config.data, "pickle")):
+    for group, key in ((config, "data_dir"), (config, "vectors"), (config.data, "path"), (config.data, "pickle")):
         if key in group and not OmegaConf.is_interpolation(group, key) and group[key] is not None:
             group[key] = str(Path(group[key]).absolute())
     OmegaConf.save(config, stored)
@@ -121,6 +121,9 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
     if "encoder" in config and not config.resume:  # a resumed run has its copy
         encoder.keep(Path(config.encoder), folder)
     task = build(config, data, folder)
+    if config.vectors:  # a resumed run has them in its weights
+        known = results.read(folder)["coverage"] if config.resume else None
+        result["coverage"] = known or vectors.fill(task.network, data.spec.words, Path(config.vectors))
     result |= {"device": accelerator, "threads": torch.get_num_threads(), "fingerprint": data.fingerprint()}
     if network:
         result["parameters"] = report.describe(task, data, folder)

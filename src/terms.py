@@ -93,15 +93,19 @@ TERMS: dict[str, Term] = {
     "labels": Term("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1),
     "lags": whole(1, 10_000),
     "length": optional(whole(1)),
+    "longest": whole(1, 10_000),
+    "min_count": whole(1),
     "mix": choice("mixup", "cutmix", None),
     "missing": choice("refuse", "previous", "interpolate"),
     "normalize": flag,
+    "ngrams": whole(1, 5),
     "noise": not_negative,
     "origins": whole(1),
     "outputs": choice(1, 2),
     "path": optional(
         Term("a file that exists, or a folder of pictures", lambda value: isinstance(value, str) and Path(value).exists())
     ),
+    "pad_to": whole(1),
     "phase": Term("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1),
     "pickle": optional(name),
     "resize": optional(whole(1)),
@@ -122,6 +126,7 @@ TERMS: dict[str, Term] = {
     "transform": choice("standard", "normal_scores"),
     "unreadable": choice("skip", "refuse"),
     "validation": Term("a share between 0 and 1, or test", lambda value: value == "test" or part.holds(value)),
+    "vocabulary": optional(whole(5)),
     "view": choice("imputed", "masked", "summaries"),
     "waves": Term(
         "a list of two or more of sine, square, triangle, sawtooth, each once",
@@ -131,6 +136,7 @@ TERMS: dict[str, Term] = {
             and len(set(map(str, value))) == len(value) >= 2
         ),
     ),
+    "weighting": choice("binary", "counts", "tfidf"),
     "window": optional(whole(1)),
     "windows": choice("fixed", "prefixes"),
     # networks and baselines
@@ -153,14 +159,21 @@ TERMS: dict[str, Term] = {
     "input": choice(*KINDS),
     "kernel_size": Term("an odd whole number", lambda value: type(value) is int and value > 0 and value % 2 == 1),
     "input_dropout": share,
+    "lambdas": whole(2),
     "members": whole(1),
     "size": whole(1),
     "order": orders,
     "seasonal_order": orders,
     "num_layers": whole(1),
+    "smoothing": positive,
     "solver": choice("lbfgs", "newton-cholesky"),
+    "strengths": Term(
+        "a list of numbers above 0",
+        lambda value: isinstance(value, list) and len(value) > 0 and all(map(positive.holds, value)),
+    ),
     "tasks": listed(name),
     "weights": name,
+    "vectors": optional(name),
     "widths": listed(whole(1)),
     # tasks and training
     "alpha": positive,

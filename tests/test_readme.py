@@ -20,6 +20,7 @@ COMMANDS = re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MUL
 
 # what makes a command short, by a word of it
 SHORT = {
+    "data=imdb": [FILES],
     "data=waveforms": ["data.samples=60", "data.steps=24"],
     "model=lasso": ["model.alphas=5"],
     "sweep=waveforms_study": [
@@ -99,6 +100,8 @@ LABELS = f"{WAVES} data.labels=0.5 hydra.sweep.dir={SWEEPS}/autoencoder"
 MONTHS = f"data=passengers {FEW} hydra.sweep.dir={SWEEPS}/forecasting"
 STAYS = f"data=physionet2012 {FILES} {FEW} hydra.sweep.dir={SWEEPS}/physionet2012"
 
+REVIEWS = f"{FILES} hydra.sweep.dir={SWEEPS}/imdb"
+
 # The pictures of each notebook, and small runs in place of those that the Makefile starts for it.
 NOTEBOOKS = {
     "nyse": (5, [f"train -m data=nyse model=rnn,linear,mlp,ols {FEW} hydra.sweep.dir={SWEEPS}/nyse"]),
@@ -138,6 +141,16 @@ NOTEBOOKS = {
             f"train -m {STAYS}/end_to_end model=lstm,gru_d model.hidden_size=4 data.view=masked",
             f"train -m {STAYS}/summaries model=logistic,majority data.view=summaries",
             f"impute imputer=[zero,locf] {FILES} report={SWEEPS}/physionet2012/errors.csv",
+        ],
+    ),
+    "imdb": (
+        3,
+        [
+            f"train -m data=imdb_bow model=mlp {REVIEWS}/bags {FEW}",
+            f"train -m data=imdb_bow model=mlp protocol=documented {REVIEWS}/documented_bags {FEW}",
+            f"train -m data=imdb_bow model=l1_path,naive_bayes,nb_logistic {REVIEWS}/baselines",
+            f"train -m data=imdb model=lstm {REVIEWS}/lstm {FEW}",
+            f"train -m data=imdb model=lstm,rnn protocol=documented {REVIEWS}/documented {FEW}",
         ],
     ),
 }

@@ -10,7 +10,7 @@ import copyreg
 import pickle
 import re
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
@@ -35,6 +35,9 @@ class Array(np.ndarray):
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         version, shape, dtype, fortran, content = state
+        if dtype.numpy.hasobject:  # see lists; numpy itself is never given an object
+            self.content = content
+            return
         super().__setstate__((version, shape, dtype.numpy, fortran, content))
 
 
@@ -43,6 +46,10 @@ def dtype(code: str, *_: Any) -> Dtype:
         said = "objects" if code.startswith("O") else f"dtype {code}"
         raise UserError(f"it holds an array of {said}; only arrays of numbers are read")
     return Dtype(code)
+
+
+def dtype_or_objects(code: str, *_: Any) -> Dtype:
+    return Dtype("O") if code == "O8" else dtype(code)
 
 
 def reconstruct(kind: str, *_: Any) -> np.ndarray:
@@ -91,20 +98,43 @@ class NumbersOnly(pickle.Unpickler):
         raise UserError("it refers to something outside of it; only arrays of numbers are read")
 
 
+class Lists(NumbersOnly):
+    """Admits arrays of objects too, which are as safe as the lists that they travel in."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return dtype_or_objects if (module, name) == ("numpy", "dtype") else super().find_class(module, name)
+
+
 def load(path: Path | str) -> Any:
     """Unpickles a file that may be hostile.
 
     Raises:
         UserError: There is no such file, it is damaged, or it asks for anything but arrays of numbers.
     """
-    # an extension code that was looked up before would come from this cache, past find_class
-    copyreg.clear_extension_cache()
     try:
         with open(path, "rb") as file:
-            return NumbersOnly(file).load()
+            return unpickled(NumbersOnly(file))
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def lists(file: IO[bytes]) -> Any:
+    """Unpickles an array of objects that may be hostile: what numpy.save writes of lists comes out as a list of them.
+
+    Raises:
+        UserError: It is damaged, or asks for anything but lists and arrays of numbers.
+    """
+    return getattr(unpickled(Lists(file)), "content", None)
+
+
+def unpickled(unpickler: pickle.Unpickler) -> Any:
+    # an extension code that was looked up before would come from this cache, past find_class
+    copyreg.clear_extension_cache()
+    try:
+        return unpickler.load()
+    except UserError:
+        raise
     except Exception as error:  # a damaged pickle can raise anything
-        raise UserError(f"{path}: is no pickle, or a damaged one ({type(error).__name__}: {error})") from error
+        raise UserError(f"is no pickle, or a damaged one ({type(error).__name__}: {error})") from error

@@ -25,7 +25,7 @@ class Attention(nn.Module):
         dropout: Share of units dropped between recurrent layers.
         widths: Units of each hidden linear layer after the pooling.
         head_dropout: Share dropped after each of them.
-        embedding: Of words: ``size`` and ``frozen``.
+        embedding: Of words: ``size``, ``frozen`` and ``dropout``.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ class CNN1d(nn.Module):
         channels: Of each block.
         kernel_size: Steps that a convolution sees; odd, so that it looks as far ahead as back.
         dropout: Share dropped before the output.
-        embedding: Of words: ``size`` and ``frozen``.
+        embedding: Of words: ``size``, ``frozen`` and ``dropout``.
     """
 
     def __init__(

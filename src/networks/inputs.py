@@ -19,15 +19,17 @@ class Steps(nn.Module):
         spec: Of series (steps, features), images (channels, height, width), or words.
         size: Numbers that a word becomes.
         frozen: Whether the vectors of words stay as they are.
+        dropout: Share of the vectors' numbers dropped.
     """
 
-    def __init__(self, spec: Any, size: int = 32, frozen: bool = False):
+    def __init__(self, spec: Any, size: int = 32, frozen: bool = False, dropout: float = 0.0):
         super().__init__()
         self.longest = spec.longest
         self.images = len(spec.shape) == 3
         if spec.words:
             self.embedding = nn.Embedding(len(spec.words), size)
             self.embedding.requires_grad_(not frozen)
+            self.dropout = nn.Dropout(dropout)
             self.features = size
         else:
             self.features = spec.shape[0] * spec.shape[2] if self.images else spec.shape[-1]
@@ -37,7 +39,8 @@ class Steps(nn.Module):
             return x.transpose(1, 2).flatten(2)  # (batch, channels, height, width) -> (batch, height, channels * width)
         if x.is_floating_point() and x.layout != torch.sparse_csr:
             return x  # (batch, steps, features)
-        return self.embedding(x if x.layout == torch.strided else listed(x, self.longest))  # (batch, steps, size)
+        words = x if x.layout == torch.strided else listed(x, self.longest)
+        return self.dropout(self.embedding(words))  # (batch, steps, size)
 
 
 def listed(bags: Tensor, longest: int) -> Tensor:

@@ -42,7 +42,7 @@ class Recurrent(nn.Module):
         dropout: Share of units dropped between layers and before the head.
         head: Units of tanh layers before the last linear one.
         change: Whether to predict the change from the target's last value, for series that leave the range of train.
-        embedding: Of words: ``size`` and ``frozen``.
+        embedding: Of words: ``size``, ``frozen`` and ``dropout``.
     """
 
     def __init__(

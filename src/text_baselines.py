@@ -1,0 +1,91 @@
+"""Logistic regressions on bags of words, whose penalty is chosen on the validation rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+Rows = tuple[Any, Any]  # inputs (n, words) and classes (n,)
+
+
+class L1Path(ClassifierMixin, BaseEstimator):
+    """Logistic regression with an L1 penalty, from the smallest one that leaves no word (ISLP, section 10.9.4).
+
+    Args:
+        lambdas: Penalties tried, evenly in logarithms, the last a ten-thousandth of the first.
+    """
+
+    def __init__(self, lambdas: int = 50):
+        self.lambdas = lambdas
+
+    def fit(self, X: Any, y: Any, validation: Rows) -> L1Path:
+        largest = np.abs(X.T @ (np.asarray(y) - np.mean(y))).max()
+        self.lambdas_ = np.geomspace(largest, largest * 1e-4, self.lambdas)
+        # no warm start, which liblinear cannot make use of; its intercept is penalised too, as in the source
+        fits = [
+            LogisticRegression(C=1 / penalty, l1_ratio=1, solver="liblinear", max_iter=1000, random_state=0).fit(X, y)
+            for penalty in self.lambdas_
+        ]
+        self.coefs_ = np.concatenate([fit.coef_ for fit in fits])  # (lambdas, words)
+        self.intercepts_ = np.concatenate([fit.intercept_ for fit in fits])
+        losses = [log_loss(validation[1], fit.predict_proba(validation[0])) for fit in fits]
+        self.best_ = fits[int(np.argmin(losses))]
+        self.coef_, self.intercept_, self.classes_ = self.best_.coef_, self.best_.intercept_, self.best_.classes_
+        self.rows_ = len(y)
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        return self.best_.predict_proba(X)
+
+    def path(self, splits: dict[str, Rows]) -> pd.DataFrame:
+        """One row per penalty: its number of words, and the accuracy on each split."""
+        table = pd.DataFrame(
+            {
+                "lambda": self.lambdas_,
+                "-log(lambda/n)": -np.log(self.lambdas_ / self.rows_),
+                "words": (self.coefs_ != 0).sum(1),
+                "chosen": self.lambdas_ == 1 / self.best_.C,
+            }
+        )
+        for name, (X, y) in splits.items():
+            positive = X @ self.coefs_.T + self.intercepts_ > 0  # (n, lambdas)
+            table[f"{name}/accuracy"] = (positive == np.asarray(y)[:, None]).mean(0)
+        return table
+
+
+class NaiveBayesLogistic(ClassifierMixin, BaseEstimator):
+    """Logistic regression with an L2 penalty on words times their naive-Bayes log-count ratios (Wang and Manning, 2012).
+
+    A word's ratio is that of its shares among all words of positive and of negative texts, in logarithms.
+
+    Args:
+        strengths: Inverse penalties C tried.
+        smoothing: Added to every count.
+    """
+
+    def __init__(self, strengths: list[float], smoothing: float = 1.0):
+        self.strengths, self.smoothing = strengths, smoothing
+
+    def fit(self, X: Any, y: Any, validation: Rows) -> NaiveBayesLogistic:
+        positive = np.asarray(y) == 1
+        counts = [np.asarray(X[rows].sum(0)).ravel() + self.smoothing for rows in (~positive, positive)]
+        self.ratios_ = np.log(counts[1] / counts[1].sum()) - np.log(counts[0] / counts[0].sum())
+        weighted, others = self.weighted(X), self.weighted(validation[0])
+        fits = [LogisticRegression(C=strength, max_iter=1000).fit(weighted, y) for strength in self.strengths]
+        losses = [log_loss(validation[1], fit.predict_proba(others)) for fit in fits]
+        self.best_ = fits[int(np.argmin(losses))]
+        self.coef_ = self.best_.coef_ * self.ratios_  # of the words themselves
+        self.intercept_, self.classes_ = self.best_.intercept_, self.best_.classes_
+        return self
+
+    def weighted(self, X: Any) -> Any:
+        return X @ sparse.diags_array(self.ratios_)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        return self.best_.predict_proba(self.weighted(X))
