@@ -55,7 +55,7 @@ physionet2012/two_stage := $(physionet) model=lstm protocol=documented,honest
 physionet2012/end_to_end := $(physionet) model=lstm,gru_d data.view=masked data.descriptors=true
 physionet2012/summaries := $(physionet) model=logistic,gradient_boosting,majority data.view=summaries
 imdb/bags := data=imdb_bow data_dir=$(DATA) model=mlp seed=0,1,2,3,4
-imdb/documented_bags := data=imdb_bow data_dir=$(DATA) model=mlp protocol=documented
+imdb/documented_bags := data=imdb_bow data_dir=$(DATA) model=mlp,l1_path protocol=documented
 imdb/baselines := data=imdb_bow data_dir=$(DATA) model=l1_path,naive_bayes,nb_logistic
 imdb/lstm := data=imdb data_dir=$(DATA) model=lstm seed=0,1,2,3,4
 imdb/documented := data=imdb data_dir=$(DATA) model=lstm,rnn protocol=documented

@@ -35,7 +35,8 @@ class L1Path(ClassifierMixin, BaseEstimator):
         self.coefs_ = np.concatenate([fit.coef_ for fit in fits])  # (lambdas, words)
         self.intercepts_ = np.concatenate([fit.intercept_ for fit in fits])
         losses = [log_loss(validation[1], fit.predict_proba(validation[0])) for fit in fits]
-        self.best_ = fits[int(np.argmin(losses))]
+        self.chosen_ = int(np.argmin(losses))
+        self.best_ = fits[self.chosen_]
         self.coef_, self.intercept_, self.classes_ = self.best_.coef_, self.best_.intercept_, self.best_.classes_
         self.rows_ = len(y)
         return self
@@ -50,7 +51,7 @@ class L1Path(ClassifierMixin, BaseEstimator):
                 "lambda": self.lambdas_,
                 "-log(lambda/n)": -np.log(self.lambdas_ / self.rows_),
                 "words": (self.coefs_ != 0).sum(1),
-                "chosen": self.lambdas_ == 1 / self.best_.C,
+                "chosen": np.arange(len(self.lambdas_)) == self.chosen_,
             }
         )
         for name, (X, y) in splits.items():

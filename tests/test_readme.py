@@ -147,7 +147,7 @@ NOTEBOOKS = {
         3,
         [
             f"train -m data=imdb_bow model=mlp {REVIEWS}/bags {FEW}",
-            f"train -m data=imdb_bow model=mlp protocol=documented {REVIEWS}/documented_bags {FEW}",
+            f"train -m data=imdb_bow model=mlp,l1_path protocol=documented {REVIEWS}/documented_bags {FEW}",
             f"train -m data=imdb_bow model=l1_path,naive_bayes,nb_logistic {REVIEWS}/baselines",
             f"train -m data=imdb model=lstm {REVIEWS}/lstm {FEW}",
             f"train -m data=imdb model=lstm,rnn protocol=documented {REVIEWS}/documented {FEW}",

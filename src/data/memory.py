@@ -140,7 +140,7 @@ class Batches:
         assert not isinstance(self.split.x, Tensor)
         groups = self.split.x.groups(self.order(), self.batch_size)
         if self.seed is None or self.block is None:
-            return groups
+            return sorted(groups, key=len, reverse=True)  # so that a few batches are no odd ones
         return [groups[place] for place in torch.randperm(len(groups), generator=self.generator())]
 
     def taken(self) -> np.ndarray:
