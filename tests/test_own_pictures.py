@@ -371,7 +371,8 @@ def test_resumed_training_is_the_same(train, call) -> None:
     parts = train("parts", *options, "trainer.max_epochs=1")
     status, _, err = call(f"resume={parts}", "trainer.max_epochs=2")
     assert (status, err) == (0, "")
-    assert all(torch.equal(value, weights(parts, "last")[name]) for name, value in weights(whole, "last").items())
+    expected, found = weights(whole, "last"), weights(parts, "last")
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
 
 
 def test_a_batch_of_one_picture_can_be_learnt_from() -> None:
