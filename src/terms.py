@@ -78,6 +78,7 @@ TERMS: dict[str, Term] = {
             lambda v: isinstance(v, list) and len(v) > 0 and all(map(name.holds, v)) and len(set(v)) == len(v),
         )
     ),
+    "fine": flag,
     "flip": flag,
     "freq": optional(name),
     "frequency": Term(
@@ -129,6 +130,7 @@ TERMS: dict[str, Term] = {
     # networks and baselines
     "accepts": listed(choice(*KINDS)),
     "alphas": whole(1),
+    "batch_norm": flag,
     "bidirectional": flag,
     "cell": choice("rnn", "lstm", "gru"),
     "change": flag,

@@ -10,7 +10,7 @@ import copyreg
 import pickle
 import re
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
@@ -97,13 +97,25 @@ def load(path: Path | str) -> Any:
     Raises:
         UserError: There is no such file, it is damaged, or it asks for anything but arrays of numbers.
     """
+    try:
+        with open(path, "rb") as file:
+            return loads(file, path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def loads(file: IO[bytes], path: Path | str) -> Any:
+    """Unpickles an open file that may be hostile; ``path`` is what its errors name.
+
+    Raises:
+        UserError: It is damaged, or asks for anything but arrays of numbers.
+    """
     # an extension code that was looked up before would come from this cache, past find_class
     copyreg.clear_extension_cache()
     try:
-        with open(path, "rb") as file:
-            return NumbersOnly(file).load()
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
+        return NumbersOnly(file, encoding="latin1").load()  # which changes only the texts that Python 2 wrote
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Exception as error:  # a damaged pickle can raise anything
