@@ -135,6 +135,7 @@ TERMS: dict[str, Term] = {
     "cell": choice("rnn", "lstm", "gru"),
     "change": flag,
     "channels": listed(whole(1)),
+    "depth": whole(8),
     "dropout": each(share),
     "embedding_size": whole(1),
     "encoder": Term("the folder of a finished autoencoder's run", lambda value: name.holds(value) and value != "???"),
@@ -153,6 +154,7 @@ TERMS: dict[str, Term] = {
     "num_layers": whole(1),
     "solver": choice("lbfgs", "newton-cholesky"),
     "tasks": listed(name),
+    "width": whole(1),
     "widths": listed(whole(1)),
     # tasks and training
     "alpha": positive,
@@ -161,6 +163,7 @@ TERMS: dict[str, Term] = {
         "balanced, or a list of numbers above 0, or null",
         lambda value: value in (None, "balanced") or (isinstance(value, list) and all(map(positive.holds, value))),
     ),
+    "decay": part,
     "devices": Term("1: a run uses one device", lambda value: value == 1),
     "epochs": whole(1),
     "forgetting": choice("tanh", "shifted_tanh", None),
