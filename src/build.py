@@ -82,7 +82,9 @@ def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Tas
     except (TypeError, ValueError) as error:
         raise UserError(f"model or task: {error}") from error
     if (monitored := config.monitor.rpartition("/")[2]) not in {"loss", *task.metrics}:
-        raise UserError(f"monitor={config.monitor}: with {len(data.spec.classes)} classes {monitored} tells nothing, take another")
+        raise UserError(
+            f"monitor={config.monitor}: with {len(data.spec.classes)} classes {monitored} tells nothing, take another"
+        )
     return task
 
 

@@ -68,8 +68,9 @@ def confusion_matrix(predictions: pd.DataFrame, ax: Axes) -> Axes:
         for row, column in np.ndindex(counts.shape):
             color = "white" if shares.iloc[row, column] > 0.5 else "black"
             ax.text(column, row, f"{counts.iloc[row, column]:,}", ha="center", va="center", color=color)
-    ax.set_xticks(range(len(names)), names, rotation=90 if len(names) > 5 else 0)
-    ax.set_yticks(range(len(names)), names)
+    small = {"fontsize": 5} if len(names) > 30 else {}
+    ax.set_xticks(range(len(names)), names, rotation=90 if len(names) > 5 else 0, **small)
+    ax.set_yticks(range(len(names)), names, **small)
     ax.set(xlabel="prediction", ylabel="actual")
     return ax
 
@@ -209,9 +210,9 @@ def spread(runs: pd.DataFrame, ax: Axes, metric: str = "test.r2", by: str = "mod
     return ax
 
 
-def save(path: Path, draw: Callable[[Axes], object]) -> None:
-    """Draws one picture into a PNG file, without a display and without pyplot's global state."""
-    figure = Figure(figsize=(6, 4))
+def save(path: Path, draw: Callable[[Axes], object], size: tuple[float, float] = (6, 4)) -> None:
+    """Draws one picture, ``size`` in inches, into a PNG file, without a display and without pyplot's global state."""
+    figure = Figure(figsize=size)
     FigureCanvasAgg(figure)
     figure.subplots_adjust(left=0.14, right=0.96, bottom=0.13, top=0.95)  # a layout engine would draw everything twice
     draw(figure.add_subplot())

@@ -17,10 +17,11 @@ from sklearn.metrics import classification_report
 from torch import Tensor, nn
 from torchinfo import summary
 
-from src import plots
+from src import picture_plots, plots
 from src.baselines import Estimator
 from src.data.forecast import Forecast
 from src.data.memory import InMemory
+from src.data.pictures import Pictures
 from src.tasks.classification import Binary, Classification
 from src.tasks.forecasting import Forecasting
 from src.tasks.reconstruction import Reconstruction
@@ -90,7 +91,10 @@ def draw(
         table = table.rename(columns=lambda name: name.removesuffix("_1"))  # of several steps ahead, the first
     known = next((PICTURES[kind] for kind in type(task).__mro__ if kind in PICTURES), {})
     for name, picture in known.items():
-        plots.save(pictures / f"{name}.png", functools.partial(picture, table))
+        size = (12, 12) if name == "confusion_matrix" and len(data.spec.classes) > 30 else (6, 4)
+        plots.save(pictures / f"{name}.png", functools.partial(picture, table), size)
+    if isinstance(data, Pictures):
+        picture_plots.draw(pictures, table, task, data)
     if hasattr(task.network, "attention") and len(data.spec.shape) == 2:
         steps = attended(task.network, *examples(data))
         plots.save(pictures / "attention.png", functools.partial(plots.attention, steps))

@@ -44,7 +44,8 @@ class Classification(Task):
             other = "forecasting" if parts["spec"].forecast else "regression"
             raise UserError(f"task={self.name}: {parts['spec'].target} is a number, not a class; take task={other}")
         made = {
-            name: metric(num_classes=len(classes)) if isinstance(metric, partial) else metric for name, metric in metrics.items()
+            name: metric(num_classes=len(classes)) if isinstance(metric, partial) else metric
+            for name, metric in metrics.items()
         }
         # of few classes every one is among the five most probable
         told = {name: metric for name, metric in made.items() if getattr(metric, "top", 0) < len(classes)}
