@@ -82,9 +82,8 @@ def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Tas
     except (TypeError, ValueError) as error:
         raise UserError(f"model or task: {error}") from error
     if (monitored := config.monitor.rpartition("/")[2]) not in {"loss", *task.metrics}:
-        raise UserError(
-            f"monitor={config.monitor}: with {len(data.spec.classes)} classes {monitored} tells nothing, take another"
-        )
+        few = f"{len(data.spec.classes)} classes"
+        raise UserError(f"monitor={config.monitor}: with {few} {monitored} tells nothing; monitor another metric")
     return task
 
 

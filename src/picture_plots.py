@@ -96,4 +96,4 @@ def draw(folder: Path, predictions: pd.DataFrame, task: Task, data: InMemory) ->
         names = data.spec.classes if len(weights) == len(data.spec.classes) else ()
         pictures["filters"] = lambda ax: filters(weights, ax, names)
     for name, picture in pictures.items():
-        plots.save(folder / f"{name}.png", picture, size=(7, 7))
+        plots.save(folder / f"{name}.png", picture, size=(7, 7), margins="tight")

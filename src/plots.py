@@ -68,9 +68,10 @@ def confusion_matrix(predictions: pd.DataFrame, ax: Axes) -> Axes:
         for row, column in np.ndindex(counts.shape):
             color = "white" if shares.iloc[row, column] > 0.5 else "black"
             ax.text(column, row, f"{counts.iloc[row, column]:,}", ha="center", va="center", color=color)
-    small = {"fontsize": 5} if len(names) > 30 else {}
-    ax.set_xticks(range(len(names)), names, rotation=90 if len(names) > 5 else 0, **small)
-    ax.set_yticks(range(len(names)), names, **small)
+    ax.set_xticks(range(len(names)), names, rotation=90 if len(names) > 5 else 0)
+    ax.set_yticks(range(len(names)), names)
+    if len(names) > 30:
+        ax.tick_params(labelsize=5)
     ax.set(xlabel="prediction", ylabel="actual")
     return ax
 
@@ -210,11 +211,18 @@ def spread(runs: pd.DataFrame, ax: Axes, metric: str = "test.r2", by: str = "mod
     return ax
 
 
-def save(path: Path, draw: Callable[[Axes], object], size: tuple[float, float] = (6, 4)) -> None:
-    """Draws one picture, ``size`` in inches, into a PNG file, without a display and without pyplot's global state."""
+def save(path: Path, draw: Callable[[Axes], object], size: tuple[float, float] = (6, 4), margins: str | None = None) -> None:
+    """Draws one picture into a PNG file, without a display and without pyplot's global state.
+
+    Args:
+        path: Of the file.
+        draw: Draws into an Axes.
+        size: Inches.
+        margins: ``tight`` cuts off what is left empty.
+    """
     figure = Figure(figsize=size)
     FigureCanvasAgg(figure)
     figure.subplots_adjust(left=0.14, right=0.96, bottom=0.13, top=0.95)  # a layout engine would draw everything twice
     draw(figure.add_subplot())
     path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=100, bbox_inches=margins)

@@ -103,9 +103,7 @@ def mnist(folder: Path) -> Arrays:
         notes += more
     sizes = [x.shape[1:] for x, _ in splits.values()]
     if sizes[0] != sizes[1]:
-        raise UserError(
-            f"{folder}/MNIST/raw: pictures of train have another size than those of test: {sizes[0]}, {sizes[1]}"
-        )
+        raise UserError(f"{folder}/MNIST/raw: train has pictures of {sizes[0]} pixels, and test of {sizes[1]}")
     return Arrays(splits["train"], splits["test"], tuple("0123456789"), notes)
 
 

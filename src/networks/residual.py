@@ -48,11 +48,8 @@ class ResNet(nn.Module):
         super().__init__()
         if depth < 8 or depth % 6 != 2:
             raise UserError(f"model.depth={depth}: must be 6n + 2, as 8, 14, 20, 32 or 56")
-        layers: list[nn.Module] = [
-            nn.Conv2d(spec.shape[0], width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-        ]
+        first = nn.Conv2d(spec.shape[0], width, 3, padding=1, bias=False)
+        layers: list[nn.Module] = [first, nn.BatchNorm2d(width), nn.ReLU()]
         for size, stage in pairwise([width, width, 2 * width, 4 * width]):
             layers.append(Block(size, stage, 1 if stage == width else 2))
             layers += [Block(stage, stage, 1) for _ in range(depth // 6 - 1)]

@@ -96,7 +96,8 @@ class Binary(Classification):
 
     A network may give the logit as several members see it: each learns for itself, the mean of their probabilities counts.
 
-    F1, balanced accuracy and the predicted class take the threshold that gives the best F1 on validation; it travels with the weights.
+    F1, balanced accuracy and the predicted class take the threshold that gives the best F1 on validation; it travels with
+    the weights.
     """
 
     name = "binary"

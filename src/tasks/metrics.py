@@ -47,7 +47,7 @@ class OneVsRestAUROC(Metric):
 class TopAccuracy(MeanMetric):
     """Share of samples whose class is among the ``top`` most probable, of equally probable ones the first by number."""
 
-    higher_is_better = True
+    higher_is_better = True  # type: ignore[assignment]
 
     def __init__(self, top: int, num_classes: int | None = None):
         super().__init__()
