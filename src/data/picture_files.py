@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import tarfile
 import zlib
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,7 +83,7 @@ def other(path: Path, digest: str) -> list[str]:
     """A note if a file is not the published one."""
     if (its := checksum(path, digest)) == digest:
         return []
-    return [f"{path}: is not the published file ({digest}) but another ({its}); it is used as it is"]
+    return [f"{path}: is not the published file ({digest[:16]}…) but another ({its[:16]}…), used as it is"]
 
 
 def mnist(folder: Path) -> Arrays:
@@ -120,8 +121,8 @@ def idx(path: Path, axes: int) -> np.ndarray:
                 kinds = {bytes([0, 0, 8, 1]): "labels", bytes([0, 0, 8, 3]): "pictures"}
                 its, wanted = kinds.get(head[:4], "something else"), {1: "labels", 3: "pictures"}[axes]
                 raise UserError(f"{path}: should hold {wanted} in idx format, and begins like {its}; are two files swapped?")
-            shape = tuple(int(size) for size in np.frombuffer(head[4:], ">u4"))
-            size = int(np.prod(shape, dtype=object)) if len(shape) == axes else 0
+            shape = [int.from_bytes(head[place : place + 4]) for place in range(4, 4 + 4 * axes, 4)]
+            size = prod(shape)
             if not 0 < size <= LARGEST:
                 raise UserError(f"{path}: its header announces {'×'.join(map(str, shape))} bytes, which no such file has")
             content = file.read(size + 1)
