@@ -28,6 +28,7 @@ bench: setup ## speed, as ratios to a bare PyTorch loop in the same run
 	@$(RUN) -m benchmarks.speed
 	@$(RUN) -m benchmarks.forecast
 	@[ ! -d data/physionet2012 ] || $(RUN) -m benchmarks.physionet data
+	@$(RUN) -m benchmarks.images data
 
 # What the notebooks read: sweeps below logs/sweeps, each started if it is missing.
 nyse := data=nyse model=rnn,linear,mlp,ols seed=0,1,2,3,4
@@ -54,6 +55,9 @@ physionet2012/two_stage := $(physionet) model=lstm protocol=documented,honest
 physionet2012/end_to_end := $(physionet) model=lstm,gru_d data.view=masked data.descriptors=true
 physionet2012/summaries := $(physionet) model=logistic,gradient_boosting,majority data.view=summaries
 
+images/mnist := data=mnist data_dir=$(DATA) model=mlp,linear protocol=documented,honest
+images/cifar100 := data=cifar100 data_dir=$(DATA) model=cnn protocol=documented,honest
+
 SWEEPS := nyse $(addprefix forecasting/,models source forgetting) $(addprefix waveforms/,sheet study lengths rivals/convolutional rivals/recurrent)
 SWEEPS += $(addprefix autoencoder/,encoder raw classifiers logistic)
 NOTEBOOKS := nyse forecasting waveforms autoencoder
@@ -62,6 +66,10 @@ ifneq ($(wildcard $(DATA)/physionet2012/Outcomes-a.txt),)
 SWEEPS += $(addprefix physionet2012/,two_stage end_to_end summaries)
 NOTEBOOKS += physionet2012
 TABLES += logs/sweeps/physionet2012/errors.csv
+endif
+ifneq ($(and $(wildcard $(DATA)/MNIST/raw/*),$(wildcard $(DATA)/cifar-100-python*)),)
+SWEEPS += images/mnist images/cifar100
+NOTEBOOKS += images
 endif
 
 logs/sweeps/%/summary.csv: | setup
@@ -78,6 +86,7 @@ logs/sweeps/physionet2012/errors.csv: | setup
 
 notebooks: setup $(SWEEPS:%=logs/sweeps/%/summary.csv) $(TABLES) ## run the notebooks in place, and the sweeps they read
 	$(if $(filter physionet2012,$(NOTEBOOKS)),,@echo "physionet2012.ipynb is left as it is: $(DATA) has no physionet2012/Outcomes-a.txt (make notebooks DATA=folder)")
+	$(if $(filter images,$(NOTEBOOKS)),,@echo "images.ipynb is left as it is: $(DATA) lacks MNIST/raw or cifar-100-python (make notebooks DATA=folder)")
 	@.venv/bin/jupyter-execute --inplace $(NOTEBOOKS:%=notebooks/%.ipynb)
 
 .DELETE_ON_ERROR:

@@ -61,7 +61,8 @@ def some(rows: pd.DataFrame, most: int = 20_000) -> pd.DataFrame:
 def confusion_matrix(predictions: pd.DataFrame, ax: Axes) -> Axes:
     """Counts of actual (rows) against predicted classes (columns); the shade is the share of the row."""
     names = classes(predictions)
-    counts = pd.crosstab(predictions["actual"], predictions["prediction"]).reindex(index=names, columns=names, fill_value=0)
+    said = predictions[["actual", "prediction"]].astype(str)  # digits become numbers in a CSV file
+    counts = pd.crosstab(said["actual"], said["prediction"]).reindex(index=names, columns=names, fill_value=0)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(names) <= 12:
