@@ -19,7 +19,7 @@ def names(group: str) -> list[str]:
 @pytest.mark.parametrize("data", names("data"))
 def test_a_pairing_runs_or_is_refused(call, tmp_path: Path, data: str, model: str) -> None:
     limits = ["debug=one_batch"] if "_partial_: true" in (ROOT / "conf" / "model" / f"{model}.yaml").read_text() else []
-    fewer = {"lasso": "model.alphas=3", "logistic": "model.penalties=2", "gradient_boosting": "model.max_iter=2"}
+    fewer = {"lasso": "model.alphas=3", "logistic": "model.penalties=1", "gradient_boosting": "model.max_iter=2"}
     few = [fewer[model]] if model in fewer else []
     given = [FILES, *GIVEN.get(data, [])]
     if model == "encoder_classifier":
