@@ -29,6 +29,7 @@ bench: setup ## speed, as ratios to a bare PyTorch loop in the same run
 	@$(RUN) -m benchmarks.forecast
 	@[ ! -d data/physionet2012 ] || $(RUN) -m benchmarks.physionet data
 	@[ ! -f data/imdb/imdb.npz ] || $(RUN) -m benchmarks.imdb data
+	@$(RUN) -m benchmarks.images data
 
 # What the notebooks read: sweeps below logs/sweeps, each started if it is missing.
 nyse := data=nyse model=rnn,linear,mlp,ols seed=0,1,2,3,4
@@ -60,6 +61,9 @@ imdb/baselines := data=imdb_bow data_dir=$(DATA) model=l1_path,naive_bayes,nb_lo
 imdb/lstm := data=imdb data_dir=$(DATA) model=lstm seed=0,1,2,3,4
 imdb/documented := data=imdb data_dir=$(DATA) model=lstm,rnn protocol=documented
 
+images/mnist := data=mnist data_dir=$(DATA) model=mlp,linear protocol=documented,honest
+images/cifar100 := data=cifar100 data_dir=$(DATA) model=cnn protocol=documented,honest
+
 SWEEPS := nyse $(addprefix forecasting/,models source forgetting) $(addprefix waveforms/,sheet study lengths rivals/convolutional rivals/recurrent)
 SWEEPS += $(addprefix autoencoder/,encoder raw classifiers logistic)
 NOTEBOOKS := nyse forecasting waveforms autoencoder
@@ -72,6 +76,10 @@ endif
 ifneq ($(wildcard $(DATA)/imdb/imdb.npz),)
 SWEEPS += $(addprefix imdb/,bags documented_bags baselines lstm documented)
 NOTEBOOKS += imdb
+endif
+ifneq ($(and $(wildcard $(DATA)/MNIST/raw/*),$(wildcard $(DATA)/cifar-100-python*)),)
+SWEEPS += images/mnist images/cifar100
+NOTEBOOKS += images
 endif
 
 logs/sweeps/%/summary.csv: | setup
@@ -89,6 +97,7 @@ logs/sweeps/physionet2012/errors.csv: | setup
 notebooks: setup $(SWEEPS:%=logs/sweeps/%/summary.csv) $(TABLES) ## run the notebooks in place, and the sweeps they read
 	$(if $(filter physionet2012,$(NOTEBOOKS)),,@echo "physionet2012.ipynb is left as it is: $(DATA) has no physionet2012/Outcomes-a.txt (make notebooks DATA=folder)")
 	$(if $(filter imdb,$(NOTEBOOKS)),,@echo "imdb.ipynb is left as it is: $(DATA) has no imdb/imdb.npz (make notebooks DATA=folder)")
+	$(if $(filter images,$(NOTEBOOKS)),,@echo "images.ipynb is left as it is: $(DATA) lacks MNIST/raw or cifar-100-python (make notebooks DATA=folder)")
 	@.venv/bin/jupyter-execute --inplace $(NOTEBOOKS:%=notebooks/%.ipynb)
 
 .DELETE_ON_ERROR:

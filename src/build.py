@@ -81,6 +81,9 @@ def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Tas
                 raise UserError("task.optimizer._target_=torch.optim.LBFGS: needs a closure; take any other of torch.optim")
     except (TypeError, ValueError) as error:
         raise UserError(f"model or task: {error}") from error
+    if (monitored := config.monitor.rpartition("/")[2]) not in {"loss", *task.metrics}:
+        few = f"{len(data.spec.classes)} classes"
+        raise UserError(f"monitor={config.monitor}: with {few} {monitored} tells nothing; monitor another metric")
     return task
 
 

@@ -24,7 +24,10 @@ from omegaconf.errors import MissingMandatoryValue
 from src.errors import UserError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
-GROUPS = ("data", "model", "task", "recipe", "protocol", "trainer", "accelerator", "callbacks", "logger", "sweep", "debug")
+GROUPS = (
+    *("data", "model", "task", "recipe", "protocol", "scheduler", "trainer", "accelerator", "callbacks", "logger"),
+    *("sweep", "debug"),
+)
 
 OmegaConf.register_new_resolver("if", lambda condition, yes, no: yes if condition else no, replace=True)
 

@@ -10,6 +10,7 @@ from typing import cast
 import pandas as pd
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -63,9 +64,10 @@ def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, ac
     """Trains by epochs, from scratch or on from ``config.resume``; returns the run's status."""
     trainer = make_trainer(task, config, folder, accelerator)
     data.seed = config.seed
-    # a limited epoch counts batches (1 is one of them, 1.0 all), and several devices synchronise after each
+    # a limited epoch counts batches (1 is one of them, 1.0 all), several devices synchronise and averages change after each
     whole = isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches == 1.0
-    data.block = BLOCK if whole and trainer.world_size == 1 else 1
+    averaging = any(isinstance(callback, WeightAveraging) for callback in getattr(trainer, "callbacks", []))
+    data.block = BLOCK if whole and trainer.world_size == 1 and not averaging else 1
     checkpoint = folder / "checkpoints" / "last.ckpt" if config.resume else None
     if checkpoint:
         rewind(folder, checkpoint)

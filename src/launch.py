@@ -112,18 +112,23 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
     if config.resume:
         if sweep or not trains(config.model):
             raise UserError(f"resume={config.resume}: only a single run of a network can be resumed")
-        check_unfinished(Path(config.resume), config.trainer.max_epochs)
+        check_unfinished(Path(config.resume), config)
     return config
 
 
-def check_unfinished(run: Path, max_epochs: int) -> None:
-    """Raises a UserError if a run to be resumed has nothing left to do."""
-    result = results.read(run)
+def check_unfinished(run: Path, config: DictConfig) -> None:
+    """Raises a UserError if a run to be resumed has nothing left to do, or would change the schedule that it follows."""
+    result, planned, max_epochs = results.read(run), results.configuration(run), config.trainer.max_epochs
     if result["status"] in ("stopped early", "diverged"):
         raise UserError(f"resume={run}: the run {result['status']}, so there is nothing to go on with; start a new one")
     if result["last"] and result["last"]["epoch"] + 1 >= max_epochs:
         done = result["last"]["epoch"] + 1
         raise UserError(f"resume={run}: the run has had its {done} epochs; ask for more with trainer.max_epochs={2 * done}")
+    if config.task.get("scheduler") != planned.task.get("scheduler"):
+        raise UserError(
+            f"resume={run}: the schedule of its learning rate is made for {planned.trainer.max_epochs} epochs, and another "
+            f"length is another experiment; leave trainer.max_epochs out, or start a new run"
+        )
 
 
 def claim(folder: Path) -> Path:

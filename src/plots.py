@@ -72,7 +72,8 @@ def some(rows: pd.DataFrame, most: int = 20_000) -> pd.DataFrame:
 def confusion_matrix(predictions: pd.DataFrame, ax: Axes) -> Axes:
     """Counts of actual (rows) against predicted classes (columns); the shade is the share of the row."""
     names = classes(predictions)
-    counts = pd.crosstab(predictions["actual"], predictions["prediction"]).reindex(index=names, columns=names, fill_value=0)
+    said = predictions[["actual", "prediction"]].astype(str)  # digits become numbers in a CSV file
+    counts = pd.crosstab(said["actual"], said["prediction"]).reindex(index=names, columns=names, fill_value=0)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(names) <= 12:
@@ -81,6 +82,8 @@ def confusion_matrix(predictions: pd.DataFrame, ax: Axes) -> Axes:
             ax.text(column, row, f"{counts.iloc[row, column]:,}", ha="center", va="center", color=color)
     ax.set_xticks(range(len(names)), names, rotation=90 if len(names) > 5 else 0)
     ax.set_yticks(range(len(names)), names)
+    if len(names) > 30:
+        ax.tick_params(labelsize=5)
     ax.set(xlabel="prediction", ylabel="actual")
     return ax
 
@@ -220,11 +223,18 @@ def spread(runs: pd.DataFrame, ax: Axes, metric: str = "test.r2", by: str = "mod
     return ax
 
 
-def save(path: Path, draw: Callable[[Axes], object]) -> None:
-    """Draws one picture into a PNG file, without a display and without pyplot's global state."""
-    figure = Figure(figsize=(6, 4))
+def save(path: Path, draw: Callable[[Axes], object], size: tuple[float, float] = (6, 4), margins: str | None = None) -> None:
+    """Draws one picture into a PNG file, without a display and without pyplot's global state.
+
+    Args:
+        path: Of the file.
+        draw: Draws into an Axes.
+        size: Inches.
+        margins: ``tight`` cuts off what is left empty.
+    """
+    figure = Figure(figsize=size)
     FigureCanvasAgg(figure)
     figure.subplots_adjust(left=0.14, right=0.96, bottom=0.13, top=0.95)  # a layout engine would draw everything twice
     draw(figure.add_subplot())
     path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=100, bbox_inches=margins)

@@ -17,10 +17,11 @@ from sklearn.metrics import classification_report
 from torch import Tensor, nn
 from torchinfo import summary
 
-from src import plots
+from src import picture_plots, plots
 from src.baselines import Estimator
 from src.data.forecast import Forecast
 from src.data.memory import InMemory
+from src.data.pictures import Pictures
 from src.tasks.classification import Binary, Classification
 from src.tasks.forecasting import Forecasting
 from src.tasks.reconstruction import Reconstruction
@@ -98,13 +99,16 @@ def draw(
         table = table.rename(columns=lambda name: name.removesuffix("_1"))  # of several steps ahead, the first
     known = next((PICTURES[kind] for kind in type(task).__mro__ if kind in PICTURES), {})
     for name, picture in known.items():
-        plots.save(pictures / f"{name}.png", functools.partial(picture, table))
+        size = (12, 12) if name == "confusion_matrix" and len(data.spec.classes) > 30 else (6, 4)
+        plots.save(pictures / f"{name}.png", functools.partial(picture, table), size)
     if isinstance(task.network, Estimator) and isinstance(task.network.estimator, L1Path):
         path = task.network.estimator.path(
             {name: (task.network.frame(x[:]), y.numpy()) for name, (x, y, *_) in data.splits.items()}
         )
         path.to_csv(folder / "path.csv", index=False, float_format="%.7g")
         plots.save(pictures / "path.png", functools.partial(plots.path, path))
+    if isinstance(data, Pictures):
+        picture_plots.draw(pictures, table, task, data)
     if hasattr(task.network, "attention") and len(data.spec.shape) == 2:
         steps = attended(task.network, *examples(data))
         plots.save(pictures / "attention.png", functools.partial(plots.attention, steps))

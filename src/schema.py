@@ -15,7 +15,7 @@ from src.errors import UserError
 from src.terms import TERMS, is_number
 
 # What only the training loop reads; a baseline is fitted in closed form and has none.
-LOOP_ONLY = ("trainer.", "callbacks.", "task.optimizer", "task.scheduler", "task.gradient_clip", "task.l1")
+LOOP_ONLY = ("trainer.", "callbacks.", "task.optimizer", "scheduler=", "task.scheduler", "task.gradient_clip", "task.l1")
 # Arguments of other libraries' classes: these may be added with +, and the class itself has the last word on them.
 OPEN = ("trainer.", "callbacks.", "logger.", "task.optimizer.", "task.scheduler.", "task.loss.", "task.metrics.")
 

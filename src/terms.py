@@ -79,6 +79,7 @@ TERMS: dict[str, Term] = {
             lambda v: isinstance(v, list) and len(v) > 0 and all(map(name.holds, v)) and len(set(v)) == len(v),
         )
     ),
+    "fine": flag,
     "flip": flag,
     "freq": optional(name),
     "frequency": Term(
@@ -144,10 +145,12 @@ TERMS: dict[str, Term] = {
     "alphas": whole(1),
     "arch": name,
     "backbone_lr_factor": positive,
+    "batch_norm": flag,
     "bidirectional": flag,
     "cell": choice("rnn", "lstm", "gru"),
     "change": flag,
     "channels": listed(whole(1)),
+    "depth": whole(8),
     "dropout": each(share),
     "embedding_size": whole(1),
     "encoder": Term("the folder of a finished autoencoder's run", lambda value: name.holds(value) and value != "???"),
@@ -174,6 +177,7 @@ TERMS: dict[str, Term] = {
     "tasks": listed(name),
     "weights": name,
     "vectors": optional(name),
+    "width": whole(1),
     "widths": listed(whole(1)),
     # tasks and training
     "alpha": positive,
@@ -182,6 +186,7 @@ TERMS: dict[str, Term] = {
         "balanced, or a list of numbers above 0, or null",
         lambda value: value in (None, "balanced") or (isinstance(value, list) and all(map(positive.holds, value))),
     ),
+    "decay": part,
     "devices": Term("1: a run uses one device", lambda value: value == 1),
     "epochs": whole(1),
     "forgetting": choice("tanh", "shifted_tanh", None),

@@ -113,7 +113,8 @@ def test_help_and_errors_import_nothing_heavy(arguments: str) -> None:
 def test_help_shows_groups_and_how_to_call(call) -> None:
     _, out, _ = call("--help")
     for text in (
-        "data: csv, hitters, nyse, passengers",
+        "nyse, passengers, physionet2012",
+        "scheduler: ",
         "model: ",
         "protocol: documented, honest",
         "python -m src.train resume=",

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from _pytest.mark import ParameterSet
 from conftest import FILES, ROOT, result
 
 # what a data set does not run without
@@ -15,7 +16,8 @@ GIVEN = {
 # and what makes a model small
 FEW = {
     "lasso": ["model.alphas=3"],
-    "logistic": ["model.penalties=2"],
+    "logistic": ["model.penalties=1"],
+    "gradient_boosting": ["model.max_iter=2"],
     "resnet50": ["weights=none", "model.arch=shufflenet_v2_x0_5", "threads=1"],
 }
 
@@ -24,8 +26,19 @@ def names(group: str) -> list[str]:
     return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
 
 
-@pytest.mark.parametrize("model", names("model"))
-@pytest.mark.parametrize("data", names("data"))
+# Data sets that a sister stands in for, of the same class or kind; with all but these models they are crossed on demand.
+SISTERS, ALWAYS = ("cifar100", "csv", "images", "mnist", "wordle"), ("cnn", "lstm", "mlp", "resnet50", "seasonal_naive")
+
+
+def pairings() -> list[ParameterSet]:
+    return [
+        pytest.param(data, model, marks=[pytest.mark.slow] if data in SISTERS and model not in ALWAYS else [])
+        for data in names("data")
+        for model in names("model")
+    ]
+
+
+@pytest.mark.parametrize(("data", "model"), pairings())
 def test_a_pairing_runs_or_is_refused(call, tmp_path: Path, data: str, model: str) -> None:
     limits = ["debug=one_batch"] if "_partial_: true" in (ROOT / "conf" / "model" / f"{model}.yaml").read_text() else []
     few = FEW.get(model, [])

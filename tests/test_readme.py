@@ -97,6 +97,7 @@ FEW = "callbacks.progress=null trainer.max_epochs=2"
 WAVES = f"data=waveforms data.samples=60 data.steps=12 {FEW}"
 AUTOENCODER = f"{SWEEPS}/autoencoder/encoder/0_waveforms_autoencoder"
 LABELS = f"{WAVES} data.labels=0.5 hydra.sweep.dir={SWEEPS}/autoencoder"
+PICTURES = f"{FILES} protocol=documented,honest {FEW} hydra.sweep.dir={SWEEPS}/images"
 MONTHS = f"data=passengers {FEW} hydra.sweep.dir={SWEEPS}/forecasting"
 STAYS = f"data=physionet2012 {FILES} {FEW} hydra.sweep.dir={SWEEPS}/physionet2012"
 
@@ -132,6 +133,13 @@ NOTEBOOKS = {
             f"train -m {LABELS}/raw model=lstm",
             f"train -m {LABELS}/classifiers model=encoder_classifier encoder={AUTOENCODER} model.frozen=true,false",
             f"train -m {LABELS}/logistic model=encoder_classifier encoder={AUTOENCODER} model.widths=[]",
+        ],
+    ),
+    "images": (
+        9,
+        [
+            f"train -m {PICTURES}/mnist data=mnist model=mlp,linear",
+            f"train -m {PICTURES}/cifar100 data=cifar100 model=cnn model.channels=[4] model.widths=[]",
         ],
     ),
     "physionet2012": (

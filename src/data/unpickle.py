@@ -113,9 +113,21 @@ def load(path: Path | str) -> Any:
     """
     try:
         with open(path, "rb") as file:
-            return unpickled(NumbersOnly(file))
+            return loads(file, path)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def loads(file: IO[bytes], path: Path | str) -> Any:
+    """Unpickles an open file that may be hostile; ``path`` is what its errors name.
+
+    Raises:
+        UserError: It is damaged, or asks for anything but arrays of numbers.
+    """
+    try:
+        return unpickled(NumbersOnly(file, encoding="latin1"))  # which changes only the texts that Python 2 wrote
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

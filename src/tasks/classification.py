@@ -43,13 +43,13 @@ class Classification(Task):
         if not classes:
             other = "forecasting" if parts["spec"].forecast else "regression"
             raise UserError(f"task={self.name}: {parts['spec'].target} is a number, not a class; take task={other}")
-        super().__init__(
-            metrics={
-                name: metric(num_classes=len(classes)) if isinstance(metric, partial) else metric
-                for name, metric in metrics.items()
-            },
-            **parts,
-        )
+        made = {
+            name: metric(num_classes=len(classes)) if isinstance(metric, partial) else metric
+            for name, metric in metrics.items()
+        }
+        # of few classes every one is among the five most probable
+        told = {name: metric for name, metric in made.items() if getattr(metric, "top", 0) < len(classes)}
+        super().__init__(metrics=told, **parts)
         if self.name == "classification" and self.spec.outputs != len(classes):
             raise UserError(f"task=classification: needs a logit for each of {', '.join(classes)}; take task=binary")
         if class_weights is not None:
@@ -96,7 +96,8 @@ class Binary(Classification):
 
     A network may give the logit as several members see it: each learns for itself, the mean of their probabilities counts.
 
-    F1 and the predicted class take the threshold that gives the best F1 on validation; it travels with the weights.
+    F1, balanced accuracy and the predicted class take the threshold that gives the best F1 on validation; it travels with
+    the weights.
     """
 
     name = "binary"
@@ -134,8 +135,8 @@ class Binary(Classification):
         return torch.stack([1 - second, second], dim=1)
 
     def predict(self, output: Tensor, target: Tensor) -> Batch:
-        if "f1" in self.metrics:
-            self.metrics["f1"].threshold = self.threshold.item()
+        for name in {"f1", "balanced_accuracy", "macro_f1"} & set(self.metrics):
+            self.metrics[name].threshold = self.threshold.item()
         return self.probabilities(output)[:, 1], target
 
     def chosen(self, probabilities: Tensor) -> Tensor:

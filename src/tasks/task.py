@@ -208,7 +208,7 @@ class Task(LightningModule):
 
     def outputs_of(self, split: str) -> Batch:
         output, target = (torch.cat(parts).cpu() for parts in zip(*self.collected[split], strict=True))
-        return output, target
+        return output.float(), target  # of lower precision are a network's steps, not its figures
 
     def measure(self, split: str) -> dict[str, float]:
         """Loss and metrics of everything collected for a split, which is then forgotten."""
