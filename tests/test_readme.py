@@ -21,6 +21,9 @@ COMMANDS = re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MUL
 # what makes a command short, by a word of it
 SHORT = {
     "data=imdb": [FILES],
+    "vectors=glove.50d.txt": ["model.embedding.size=2"],
+    "data=images": ["data.resize_size=9", "data.crop_size=8"],
+    "model=resnet50": ["weights=none", "model.arch=shufflenet_v2_x0_5", "threads=1"],
     "data=waveforms": ["data.samples=60", "data.steps=24"],
     "model=lasso": ["model.alphas=5"],
     "sweep=waveforms_study": [
@@ -48,6 +51,12 @@ def test_a_command_of_the_readme_runs(call, train, monkeypatch: pytest.MonkeyPat
         data = f"data={run[1]}"
         train(f"logs/{run[1]}_{run[2]}/time", data, f"model={run[2]}", *few, *SHORT.get(data, []))
         shutil.copy(ROOT / "src" / "data" / "files" / "NYSE.csv", "new.csv")
+    if "glove" in arguments:
+        Path("glove.50d.txt").write_text("the 0.1 0.2\nfilm 0.3 0.4\n")
+    if "texts.csv" in arguments:
+        Path("texts.csv").write_text("text\nthe film was great\n")
+    if found := re.search(r"(?:data\.path|input)=(pictures|pets|new_pictures)\b", arguments):
+        shutil.copytree(ROOT / "tests" / "data" / "pictures" / ("" if found[1] == "pets" else "one"), found[1])
     if "sales.csv" in arguments:
         days = pd.date_range("2024-01-01", periods=120).strftime("%Y-%m-%d")
         pd.DataFrame({"day": days, "units": range(120)}).to_csv("sales.csv", index=False)
@@ -56,7 +65,7 @@ def test_a_command_of_the_readme_runs(call, train, monkeypatch: pytest.MonkeyPat
     # in sweeps one protocol stands for both, and lasso has a command of its own
     words = [word.replace("documented,honest", "honest").replace("ols,lasso,ridge", "ols,ridge") for word in words]
     words += [word for given, more in SHORT.items() if given in words and entry == "train" for word in more]
-    baselines = {"model=lasso", "model=ols", "model=gradient_boosting"}
+    baselines = {f"model={name}" for name in ("lasso", "ols", "gradient_boosting", "l1_path", "nb_logistic", "naive_bayes")}
     if entry == "train" and not baselines & set(words) and "--cfg" not in words:
         words = [word for word in words if not word.startswith("trainer.max_epochs")]
         words += ["trainer.max_epochs=2"] if "resume=logs/nyse_rnn/time" in words else few
