@@ -101,7 +101,7 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
     if not sweep and (idle := ignored(config, overrides)):
         raise UserError(f"{idle[0]}: means nothing to {choices.model}, a baseline without a training loop; leave it out")
     if config.data.input not in ("tokens", "bag") and (
-        no := [key for key in overrides if key.startswith("model.embedding")]
+        no := [key for key in overrides if key.startswith(("model.embedding.", "model.embedding="))]
     ):
         raise UserError(f"{no[0]}: means nothing to data={choices.data}, which has no words; leave it out")
     if "encoder" in config and not config.resume:

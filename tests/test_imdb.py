@@ -129,7 +129,7 @@ def test_the_l1_path_is_chosen_on_validation(train, call) -> None:
     assert path["chosen"].tolist() == [place == np.argmin(losses) for place in range(6)]
     assert path["words"].tolist() == [(fit.coef_ != 0).sum() for fit in fits]
     chosen = path[path["chosen"]].iloc[0]
-    assert metrics["val/loss"][0] == pytest.approx(min(losses))
+    assert metrics["val/loss"][0] == pytest.approx(min(losses), rel=1e-4)  # the other way is in single precision
     assert result(folder)["test"]["accuracy"] == pytest.approx(chosen["test/accuracy"])
     assert (folder / "plots" / "path.png").is_file()
     assert call("run=run", entry="evaluate")[0] == 0
