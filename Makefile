@@ -18,7 +18,7 @@ setup: .venv/installed ## make the environment, once
 train: setup ## the main job; others with ARGS="data=hitters model=mlp"
 	@$(RUN) -m src.train data=nyse model=rnn $(ARGS)
 
-test: setup ## the tests, about five minutes
+test: setup ## the tests, about five minutes; the rest of the crossing test with ARGS="-m slow"
 	@$(RUN) -m pytest $(ARGS)
 
 lint: setup ## ruff and mypy

@@ -13,7 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from src.data import LARGEST, dates
-from src.data.memory import InMemory, Spec, Split, require, unscaled
+from src.data.frames import require, unscaled
+from src.data.memory import InMemory, Spec, Split
 from src.errors import UserError
 
 

@@ -14,7 +14,8 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.model_selection import train_test_split
 
 from src.data import reviews
-from src.data.memory import InMemory, Spec, Split, require
+from src.data.frames import require
+from src.data.memory import InMemory, Spec, Split
 from src.data.reviews import Texts
 from src.data.words import Bags, Sequences
 from src.errors import UserError

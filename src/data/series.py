@@ -11,7 +11,8 @@ import torch
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from src.data.memory import InMemory, Spec, Split, numbers, require, unscaled
+from src.data.frames import numbers, require, unscaled
+from src.data.memory import InMemory, Spec, Split
 from src.errors import UserError
 
 DAYS = ["fri", "mon", "thur", "tues", "wed"]

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from src.data.memory import InMemory, Spec, Split, numbers, require
+from src.data.frames import numbers, require
+from src.data.memory import InMemory, Spec, Split
 from src.errors import UserError
 
 # One period of each kind, as a function of the angle.
