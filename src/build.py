@@ -39,7 +39,7 @@ def settle(config: DictConfig) -> None:
     """Sets what the last bits of every figure depend on: torch's threads, and how it treats the smallest numbers."""
     if config.threads:
         torch.set_num_threads(config.threads)
-    # gradients that fade over hundreds of steps reach numbers below 1e-38, with which a CPU computes ten times as long
+    # gradients that fade over hundreds of steps reach numbers below 1e-38, with which a CPU computes far longer
     torch.set_flush_denormal(True)
 
 

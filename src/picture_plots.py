@@ -36,7 +36,7 @@ def grid(pictures: Tensor, titles: list[str], ax: Axes, columns: int = 5) -> Axe
 
 
 def samples(data: InMemory, ax: Axes, count: int = 25) -> Axes:
-    """Training pictures, drawn by lot with the seed of the split, and their classes."""
+    """Training pictures drawn by lot, the same for every run on a split, and their classes."""
     x, y, *_ = data.splits["train"]
     rows = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))[:count]
     return grid(x[rows], [data.spec.classes[number] for number in y[rows]], ax)

@@ -27,7 +27,6 @@ from src.tasks.forecasting import Forecasting
 from src.tasks.reconstruction import Reconstruction
 from src.tasks.regression import Regression
 from src.tasks.task import Task
-from src.text_baselines import L1Path
 
 MOST = 1000  # coefficients of a baseline that model.txt lists
 
@@ -101,7 +100,7 @@ def draw(
     for name, picture in known.items():
         size = (12, 12) if name == "confusion_matrix" and len(data.spec.classes) > 30 else (6, 4)
         plots.save(pictures / f"{name}.png", functools.partial(picture, table), size)
-    if isinstance(task.network, Estimator) and isinstance(task.network.estimator, L1Path):
+    if isinstance(task.network, Estimator) and hasattr(task.network.estimator, "path"):
         path = task.network.estimator.path(
             {name: (task.network.frame(x[:]), y.numpy()) for name, (x, y, *_) in data.splits.items()}
         )

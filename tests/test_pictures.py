@@ -356,6 +356,15 @@ def test_a_class_that_a_split_lacks_does_not_count() -> None:
     assert float(area.compute()) == pytest.approx(np.mean(expected))
 
 
+def test_colours_change_in_training_alone() -> None:
+    data = CIFAR100(folder=str(DATA), color=0.5)
+    data.setup()
+    x, y, *_ = data.splits["train"]
+    plain = x.float() / 255
+    assert not torch.equal(data.feed.train()(x, y)[0], plain)
+    assert torch.equal(data.feed.eval()(x)[0], plain)
+
+
 # what is drawn
 
 
