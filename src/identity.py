@@ -46,7 +46,7 @@ def idle(key: str) -> bool:
 def find(folders: Iterable[Path], wanted: DictConfig, overrides: list[str], **told: Any) -> Path | None:
     """The first of the runs in ``folders`` that ``wanted`` asks for; one that has come to its end goes before others.
 
-    An option that an older run does not know counts as at its default, and one at null that is gone since as if never there.
+    An option that a run does not know, since it is older, counts as at its default.
 
     Args:
         folders: Of runs.
@@ -63,9 +63,7 @@ def find(folders: Iterable[Path], wanted: DictConfig, overrides: list[str], **to
             old = stored(folder, result["started"])
         except (OSError, UserError):  # no run, or a damaged one: it runs again
             continue
-        unknown = {key: usual[key] for key in new.keys() & usual.keys() - old.keys()}
-        gone = [key for key in old.keys() - new.keys() if old[key] is None and not any(k.startswith(f"{key}.") for k in new)]
-        if unknown | {key: value for key, value in old.items() if key not in gone} != new:
+        if {key: usual[key] for key in new.keys() & usual.keys() - old.keys()} | old != new:
             continue
         if result["status"] in DONE:
             return folder
