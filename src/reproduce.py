@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from src import output
-from src.cli import app, compose, nearest
+from src.cli import CONF, app, compose, nearest
 from src.errors import UserError
 from src.schema import check_terms
 
@@ -88,7 +89,9 @@ def launch(arguments: list[str], folder: Path) -> None:
     """Runs what is missing of a sweep in a process of its own; what fails is told there and in the table."""
     given = [f"resume={folder}"] if (folder / "multirun.yaml").is_file() else [f"hydra.sweep.dir={folder}"]
     print(f"\n$ python -m src.train {' '.join(arguments)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", "src.train", *arguments, *given], check=False)
+    here = os.pathsep.join(filter(None, [str(CONF.parent), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", "src.train", *arguments, *given]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": here}, check=False)
     if done.returncode in (2, 130):  # refused, or Ctrl-C
         raise SystemExit(done.returncode)
 
@@ -182,7 +185,11 @@ def command(row: dict[str, Any], config: DictConfig) -> str:
     return " ".join([f"`python -m src.train {' '.join(both)}`", *extra])
 
 
-main = app(reproduce, "reproduce")
+def main() -> None:
+    # Hydra takes nyse,hitters for two jobs
+    sys.argv[1:] = [re.sub(r"^only=([^\[]*,.*)$", r"only=[\1]", text) for text in sys.argv[1:]]
+    app(reproduce, "reproduce")()
+
 
 if __name__ == "__main__":
     main()
