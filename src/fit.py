@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import time
 from pathlib import Path
@@ -11,9 +12,11 @@ import pandas as pd
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import WeightAveraging
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor
 
+from src import devices
 from src.baselines import Estimator
 from src.build import instantiate
 from src.cli import sentence
@@ -62,14 +65,22 @@ def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str)
 
 def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str) -> str:
     """Trains by epochs, from scratch or on from ``config.resume``; returns the run's status."""
+    if devices.count(config) > 1:
+        task = copy.deepcopy(task)  # the weights of what is given stay whole and where they are
+    with devices.others(config, list(HydraConfig.get().overrides.task)):
+        return learn(task, data, config, folder, accelerator)
+
+
+def learn(task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str) -> str:
+    """What each process of a fit does; returns the run's status."""
     trainer = make_trainer(task, config, folder, accelerator)
     data.seed = config.seed
     # a limited epoch counts batches (1 is one of them, 1.0 all), several devices synchronise and averages change after each
     whole = isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches == 1.0
     averaging = any(isinstance(callback, WeightAveraging) for callback in getattr(trainer, "callbacks", []))
     data.block = BLOCK if whole and trainer.world_size == 1 and not averaging else 1
-    checkpoint = folder / "checkpoints" / "last.ckpt" if config.resume else None
-    if checkpoint:
+    checkpoint = Path(config.resume, "checkpoints", "last.ckpt") if config.resume else None
+    if checkpoint and trainer.is_global_zero:
         rewind(folder, checkpoint)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:

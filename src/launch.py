@@ -15,7 +15,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src import encoder, results, vectors, weights
+from src import devices, encoder, results, vectors, weights
 from src.cli import compose, explain, jobs, reference, refuse, sentence
 from src.errors import UserError
 from src.schema import check, ignored, trains
@@ -37,6 +37,10 @@ class Launch(Callback):
     """
 
     def on_run_start(self, config: DictConfig, config_name: str = "train", **_: Any) -> None:
+        if devices.rank(config):  # the first process checks, and has the folder
+            config.hydra.run.dir, config.hydra.output_subdir = ".", None
+            config.hydra.job_logging.root.handlers = []
+            return
         try:
             experiment = checked(config, config_name, list(config.hydra.overrides.task), sweep=False)
             folder = keep(Path(experiment.resume)) if experiment.resume else claim(Path(config.hydra.run.dir))
@@ -106,6 +110,7 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
         raise UserError(f"{no[0]}: means nothing to data={choices.data}, which has no words; leave it out")
     if "encoder" in config and not config.resume:
         encoder.check(Path(config.encoder), config.data)
+    devices.check(config, choices.model, trains(config.model), sweep)
     weights.check(config)
     if config.vectors and not config.resume:
         vectors.check(Path(config.vectors), config, choices.model)
@@ -124,6 +129,8 @@ def check_unfinished(run: Path, config: DictConfig) -> None:
     if result["last"] and result["last"]["epoch"] + 1 >= max_epochs:
         done = result["last"]["epoch"] + 1
         raise UserError(f"resume={run}: the run has had its {done} epochs; ask for more with trainer.max_epochs={2 * done}")
+    if devices.count(config) != (before := devices.count(planned)):
+        raise UserError(f"resume={run}: learns on {before} devices from batches of all of them; leave their number as it is")
     if config.task.get("scheduler") != planned.task.get("scheduler"):
         raise UserError(
             f"resume={run}: the schedule of its learning rate is made for {planned.trainer.max_epochs} epochs, and another "
@@ -182,15 +189,15 @@ def resumed(arguments: list[str]) -> list[str]:
     stored = Path(folder) / ".hydra" / "overrides.yaml"
     if not folder or not stored.is_file() or not (Path(folder) / "checkpoints" / "last.ckpt").is_file():
         raise UserError(f"resume={folder}: no run with a checkpoint is there; give the folder that a run printed")
-    for text in given:
-        if not text.lstrip("+~").startswith(RESUMABLE):
-            raise UserError(
-                f"{text}: a resumed run stays the experiment it was; only {', '.join(RESUMABLE[1:])} may be given"
-            )
-    new = {text.lstrip("+~").partition("=")[0] for text in given}
     try:
         old = [str(text) for text in OmegaConf.load(stored)]
     except Exception as error:
         raise UserError(f"{stored}: cannot be read ({sentence(error)})") from error
+    for text in given:
+        if text not in old and not text.lstrip("+~").startswith(RESUMABLE):
+            raise UserError(
+                f"{text}: a resumed run stays the experiment it was; only {', '.join(RESUMABLE[1:])} may be given"
+            )
+    new = {text.lstrip("+~").partition("=")[0] for text in given}
     kept = [text for text in old if text.lstrip("+~").partition("=")[0] not in {*new, "resume"}]
     return [*kept, *(text for text in arguments if text != resume), f"resume='{os.path.abspath(folder)}'"]
