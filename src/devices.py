@@ -49,10 +49,14 @@ def check(config: DictConfig, model: str, trains: bool, sweep: bool) -> None:
     if "strategy" not in config.trainer:
         raise UserError(f"{given}: several devices share the work by trainer=ddp, or trainer=fsdp; add one of them")
     if sweep and count(config) > 1:
-        raise UserError(f"{given}: the jobs of a sweep run in one process on one device; start such runs one by one, without -m")
+        raise UserError(
+            f"{given}: the jobs of a sweep run in one process on one device; start such runs one by one, without -m"
+        )
     strategy = config.trainer.strategy
     if isinstance(strategy, str) and strategy not in ("auto", "ddp", "ddp_find_unused_parameters_true"):
-        raise UserError(f"trainer.strategy={strategy}: must be ddp, ddp_find_unused_parameters_true, or a class of Lightning's")
+        raise UserError(
+            f"trainer.strategy={strategy}: must be ddp, ddp_find_unused_parameters_true, or a class of Lightning's"
+        )
     if config.trainer.accelerator == "mps" and count(config) > 1:
         raise UserError(f"{given}: accelerator=mps is one device; take cpu or cuda")
     if not isinstance(strategy, str) and strategy._target_ == "src.devices.sharded":
