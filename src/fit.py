@@ -8,15 +8,14 @@ import time
 from pathlib import Path
 from typing import cast
 
-import pandas as pd
 import torch
+from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import WeightAveraging
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor
 
-from src import devices
+from src import devices, logger
 from src.baselines import Estimator
 from src.build import instantiate
 from src.cli import sentence
@@ -57,7 +56,7 @@ def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str)
         config.trainer,
         accelerator=accelerator,
         callbacks=[instantiate(part, **more.get(name, {})) for name, part in chosen.items()],
-        logger=[instantiate(part, save_dir=str(folder)) for part in (config.get("logger") or {}).values() if part],
+        logger=logger.make(config, folder),
         enable_progress_bar="progress" in chosen,
         default_root_dir=str(folder),
     )
@@ -108,7 +107,7 @@ def rewind(folder: Path, checkpoint: Path) -> None:
     (folder / "metrics.csv").write_text("".join(lines[: epochs + 1]))
 
 
-def fit_baseline(task: Task, data: InMemory, folder: Path) -> str:
+def fit_baseline(task: Task, data: InMemory, config: DictConfig, folder: Path) -> str:
     """Fits a scikit-learn estimator on train; leaves one row of metrics and the same checkpoints as a network."""
     begun = time.perf_counter()
     task.eval()
@@ -125,7 +124,9 @@ def fit_baseline(task: Task, data: InMemory, folder: Path) -> str:
     for name in ("train", "val"):
         row |= {f"{name}/{metric}": value for metric, value in measure(task, data.batches(name))[1].items()}
     row["seconds"] = time.perf_counter() - begun
-    pd.DataFrame([row]).to_csv(folder / "metrics.csv", index=False)
+    for each in logger.make(config, folder):
+        each.log_metrics(row, step=0)
+        each.finalize("success")
     (folder / "checkpoints").mkdir()
     for name in ("best", "last"):
         torch.save({"state_dict": task.state_dict()}, folder / "checkpoints" / f"{name}.ckpt")

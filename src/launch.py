@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 import shutil
@@ -23,6 +24,8 @@ from src.schema import check, ignored, trains
 # A resumed run keeps its experiment; only how long and on what it goes on may change.
 RESUMABLE = ("resume=", "trainer.", "accelerator=", "threads=", "callbacks.progress=")
 
+# What loggers need besides Lightning; each is an extra of the same name.
+NEEDED = {"src.logger.TensorBoard": "tensorboard", "src.logger.MLflow": "mlflow"}
 
 # What this process may undo: folders that it made (with the new ones around each), and the small files of runs that it goes
 # on with, as they were.
@@ -111,6 +114,9 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
     if "encoder" in config and not config.resume:
         encoder.check(Path(config.encoder), config.data)
     devices.check(config, choices.model, trains(config.model), sweep)
+    for name, part in (config.get("logger") or {}).items():
+        if part and (package := NEEDED.get(part._target_)) and importlib.util.find_spec(package) is None:
+            raise UserError(f"logger={name}: needs the package {package}; pip install -e '.[{package}]'")
     weights.check(config)
     if config.vectors and not config.resume:
         vectors.check(Path(config.vectors), config, choices.model)

@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
-from src import devices, encoder, history, naming, report, results, rollout, vectors
+from src import devices, encoder, history, logger, naming, report, results, rollout, vectors
 from src.build import build, data_set, load_weights, quiet, settle
 from src.cli import reference, sentence
 from src.data.forecast import Forecast
@@ -75,6 +75,8 @@ def run(config: DictConfig) -> float:
         logging.getLogger(__name__).exception("the run failed")
         if not sweep:
             raise
+    finally:
+        logger.finish(config, folder, result)
     if sweep:
         report.show_job(result, f"job {hydra.job.num}: {' '.join(hydra.overrides.task)}")
     else:
@@ -115,6 +117,7 @@ def documented(config: DictConfig, overrides: list[str]) -> dict[str, float] | N
 def follow(config: DictConfig) -> float:
     """Learns beside the first process of a run over several devices, which does all else; see :mod:`src.devices`."""
     devices.follow()
+    config.logger = None
     with tempfile.TemporaryDirectory() as scratch:
         data, task, accelerator = prepare(config, Path(config.resume or scratch), {})
         fit_network(task, data, config, Path(scratch), accelerator)
@@ -166,7 +169,7 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
     if network:
         result["status"] = fit_network(task, data, config, folder, accelerator)
     else:
-        result["status"] = fit_baseline(task, data, folder)
+        result["status"] = fit_baseline(task, data, config, folder)
         result["parameters"] = report.describe(task, data, folder)
     result["seconds"]["fit"] = time.perf_counter() - begun
     epochs = history.load(folder)
