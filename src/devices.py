@@ -6,17 +6,20 @@ by torchrun or SLURM on several. Nothing here imports torch before a run does.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from src.errors import UserError
@@ -49,25 +52,22 @@ def check(config: DictConfig, model: str, trains: bool, sweep: bool) -> None:
     if "strategy" not in config.trainer:
         raise UserError(f"{given}: several devices share the work by trainer=ddp, or trainer=fsdp; add one of them")
     if sweep and count(config) > 1:
-        raise UserError(
-            f"{given}: the jobs of a sweep run in one process on one device; start such runs one by one, without -m"
-        )
+        raise UserError(f"{given}: the jobs of a sweep run on one device; start such runs one by one, without -m")
     strategy = config.trainer.strategy
-    if isinstance(strategy, str) and strategy not in ("auto", "ddp", "ddp_find_unused_parameters_true"):
-        raise UserError(
-            f"trainer.strategy={strategy}: must be ddp, ddp_find_unused_parameters_true, or a class of Lightning's"
-        )
+    if isinstance(strategy, str) and strategy not in ("ddp", "ddp_find_unused_parameters_true"):
+        raise UserError(f"trainer.strategy={strategy}: must be ddp, ddp_find_unused_parameters_true, or a class's _target_")
     if config.trainer.accelerator == "mps" and count(config) > 1:
         raise UserError(f"{given}: accelerator=mps is one device; take cpu or cuda")
     if not isinstance(strategy, str) and strategy._target_ == "src.devices.sharded":
         for key, value in (("task.l1", config.task.l1), ("callbacks.ema", (config.get("callbacks") or {}).get("ema"))):
             if value:
                 raise UserError(f"{key}: needs all weights in one place, and trainer=fsdp parts them; take trainer=ddp")
-    started = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
-    if nodes > 1 and started == 1:
+    if nodes > 1 and not started():
         raise UserError(f"{given}: start the command on each machine by torchrun, or on all of them by srun; see README")
-    if "TORCHELASTIC_RUN_ID" in os.environ and started != count(config):
-        raise UserError(f"{given}: torchrun has started {started} processes for {count(config)} devices; make them equal")
+    if count(config) > 1 and started() not in (0, count(config)):
+        raise UserError(
+            f"{given}: torchrun or SLURM has started {started()} processes for {count(config)} devices; make them equal"
+        )
 
 
 def enough(accelerator: str, devices: int) -> None:
@@ -79,7 +79,7 @@ def enough(accelerator: str, devices: int) -> None:
 
 
 def sharded(devices: int, num_nodes: int) -> ModelParallelStrategy:
-    """Lightning's strategy for FSDP2: each device keeps its part of every weight; checkpoints are whole, as of one device."""
+    """Lightning's strategy for FSDP2: each device keeps its part of every weight; checkpoints are as of one device."""
     from lightning.pytorch.strategies import ModelParallelStrategy
 
     return ModelParallelStrategy(
@@ -87,40 +87,56 @@ def sharded(devices: int, num_nodes: int) -> ModelParallelStrategy:
     )
 
 
+_started: list[Others] = []
+
+
 @contextmanager
-def others(config: DictConfig, overrides: list[str]) -> Iterator[None]:
-    """Has the other processes of a run beside this one while it fits, unless somebody else has started them."""
-    if count(config) == 1:
+def others(config: DictConfig) -> Iterator[None]:
+    """Has the other processes of a run beside this one, unless somebody else has started them."""
+    if count(config) == 1 or launched():
         yield
         return
-    import torch
-
     before = dict(os.environ)
-    if config.threads:
-        os.environ["OMP_NUM_THREADS"] = str(config.threads)  # or Lightning would set it, from the number of cores
-    started = Others(config.trainer.devices, overrides) if not launched() else None
+    each = Others(config.trainer.devices, list(HydraConfig.get().overrides.task), config.threads)
+    _started.append(each)
+    patience = 0
     try:
         yield
-        if started:
-            started.wait()
-    except Exception as error:
-        if started and (said := started.ended()):
-            raise RuntimeError(said) from error
-        raise
+        patience = PATIENCE
     finally:
-        if started:
-            started.kill()
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        _started.remove(each)
+        each.end(patience)
         os.environ.clear()
         os.environ.update(before)
 
 
 def launched() -> bool:
     """Whether torchrun, SLURM, or another process of Labbook has started this one."""
-    from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+    return started() > 0 or "LOCAL_RANK" in os.environ
 
-    return TorchElasticEnvironment.detect() or SLURMEnvironment.detect() or "LOCAL_RANK" in os.environ
+
+def started() -> int:
+    """Processes that torchrun or SLURM has started for this run; 0 if neither has."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
+    interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    return 0 if interactive else int(os.environ.get("SLURM_NTASKS", 0))
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Ends what a fit over several devices leaves: the communication, and an error that another process has caused."""
+    import torch
+
+    try:
+        yield
+    except Exception as error:
+        if said := next((each.ended() for each in _started), ""):
+            raise RuntimeError(said) from error
+        raise
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 class Others:
@@ -129,18 +145,22 @@ class Others:
     Args:
         devices: Of this machine.
         overrides: The command line that all of them run.
+        threads: Of each.
     """
 
-    def __init__(self, devices: int, overrides: list[str]):
-        from lightning.fabric.plugins.environments.lightning import find_free_network_port
-
+    def __init__(self, devices: int, overrides: list[str], threads: int | None):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
         # by these Lightning knows that the processes are there
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port()), "NODE_RANK": "0"}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
         os.environ |= {"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": str(devices)}
+        if threads:  # or Lightning would share out all cores
+            os.environ["OMP_NUM_THREADS"] = str(threads)
         root = Path(__file__).resolve().parent.parent
         python_path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
-        self.logs = [tempfile.TemporaryFile() for _ in range(1, devices)]
-        self.over = False
+        self.logs = [tempfile.TemporaryFile() for _ in range(1, devices)]  # noqa: SIM115  as long as they run
+        self.over = threading.Event()
         self.processes = [
             subprocess.Popen(
                 [sys.executable, "-m", "src.train", *overrides],
@@ -152,7 +172,8 @@ class Others:
             )
             for number, log in enumerate(self.logs, 1)
         ]
-        threading.Thread(target=self.watch, daemon=True).start()
+        self.watcher = threading.Thread(target=self.watch, daemon=True)
+        self.watcher.start()
 
     def ended(self) -> str:
         """What to say of a process that has ended badly, if one has."""
@@ -165,41 +186,38 @@ class Others:
 
     def watch(self) -> None:
         """Ends this process where it waits for ever for one that has died, as CUDA's communication does."""
-        while not self.over and not self.ended():
-            time.sleep(1)
-        deadline = time.monotonic() + PATIENCE
-        while not self.over and time.monotonic() < deadline:
-            time.sleep(0.1)
-        if not self.over:
-            print(f"error: {self.ended()}; the run can be resumed", file=sys.stderr, flush=True)
-            self.kill()
-            os._exit(1)
+        while not self.over.wait(1):
+            if said := self.ended():
+                break
+        if not self.over.wait(PATIENCE):
+            print(f"error: {said}; the run can be resumed", file=sys.stderr, flush=True)
+            os._exit(1)  # the others notice
 
-    def wait(self) -> None:
-        for process in self.processes:
-            process.wait()
-
-    def kill(self) -> None:
-        self.over = True
-        for process in self.processes:
+    def end(self, patience: float) -> None:
+        """Waits for the processes, and ends those that take longer than ``patience`` seconds."""
+        self.over.set()
+        self.watcher.join()
+        for process, log in zip(self.processes, self.logs, strict=True):
+            for each in (patience, 2):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(each)
+                assert process.stdin
+                process.stdin.close()
             process.kill()
             process.wait()
-            assert process.stdin
-            process.stdin.close()
-        for log in self.logs:
             log.close()
 
 
-def follow() -> None:
-    """Makes a process that :class:`Others` has started end when the first one is gone."""
-    if "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_PROCID" in os.environ:
-        return
+def follow(scratch: str) -> None:
+    """Makes a process that :class:`Others` has started end, with its folder, when the first one is gone."""
 
     def wait() -> None:
         sys.stdin.buffer.read()
+        shutil.rmtree(scratch, ignore_errors=True)
         os._exit(1)
 
-    threading.Thread(target=wait, daemon=True).start()
+    if not started():
+        threading.Thread(target=wait, daemon=True).start()
 
 
 def gathered(parts: list[Any]) -> list[Any]:

@@ -30,7 +30,7 @@ NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch_export": (), "sa
 
 
 def export(config: DictConfig) -> None:
-    """Writes the file, a description beside it (``.json``), and prints the largest difference from the checkpoint's outputs."""
+    """Writes the file, a description beside it (``.json``), and tells how far outputs are from the checkpoint's."""
     run, form = Path(str(config.run)), config.format
     if form not in SUFFIXES:
         raise UserError(f"format={form}: there is no such format; there are {', '.join(SUFFIXES)}")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from omegaconf import DictConfig
@@ -64,9 +63,9 @@ def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str)
 
 def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str) -> str:
     """Trains by epochs, from scratch or on from ``config.resume``; returns the run's status."""
-    if devices.count(config) > 1:
+    if "strategy" in config.trainer:
         task = copy.deepcopy(task)  # the weights of what is given stay whole and where they are
-    with devices.others(config, list(HydraConfig.get().overrides.task)):
+    with devices.together():
         return learn(task, data, config, folder, accelerator)
 
 

@@ -59,7 +59,7 @@ class TensorBoard(TensorBoardLogger):
 
 
 class MLflow(MLFlowLogger):
-    """Writes a run into a store of MLflow's; it remembers which one in ``mlflow_run``, so that a resumed run goes on with it.
+    """Writes a run into a store of MLflow's; ``mlflow_run`` remembers which one, so that a resumed run goes on with it.
 
     Args:
         save_dir: The run's folder.

@@ -116,9 +116,9 @@ def documented(config: DictConfig, overrides: list[str]) -> dict[str, float] | N
 
 def follow(config: DictConfig) -> float:
     """Learns beside the first process of a run over several devices, which does all else; see :mod:`src.devices`."""
-    devices.follow()
     config.logger = None
     with tempfile.TemporaryDirectory() as scratch:
+        devices.follow(scratch)
         data, task, accelerator = prepare(config, Path(config.resume or scratch), {})
         fit_network(task, data, config, Path(scratch), accelerator)
     return float("nan")

@@ -13,6 +13,7 @@ import sys
 from omegaconf import DictConfig
 from rich import get_console
 
+from src import devices
 from src.cli import app, refuse
 from src.errors import UserError
 from src.launch import resumed
@@ -20,10 +21,11 @@ from src.launch import resumed
 
 def train(config: DictConfig) -> float:
     """Runs the experiment that ``config`` describes; returns the best value of ``config.monitor``."""
-    with get_console().status("loading torch and Lightning"):
-        from src.run import run  # only once the configuration stands
+    with devices.others(config):
+        with get_console().status("loading torch and Lightning"):
+            from src.run import run  # only once the configuration stands
 
-    return run(config)
+        return run(config)
 
 
 def main() -> None:

@@ -147,7 +147,7 @@ class Batches:
             yield [tuple(part[own] for part in parts)]
 
     def weight(self, place: int) -> float:
-        """What the loss of this device's part of a batch counts in the mean over devices: 1 where all have equally many rows."""
+        """What the loss of this device's part of a batch counts in the mean over devices: 1 where all have as many rows."""
         if self.devices == 1:
             return 1.0
         assert self.trainer is not None
