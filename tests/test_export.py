@@ -49,8 +49,8 @@ def test_onnx_predicts_what_the_run_has_predicted(call, train) -> None:
 
 PAIRINGS = {
     "digits cnn": ["data=digits", "model=cnn", "data.normalize=true"],  # bytes go in
-    "imdb cnn1d": ["data=imdb", "model=cnn1d", FILES],
-    "waveforms attention": ["data=waveforms", "data.samples=60", "data.steps=12", "model=attention"],
+    "imdb cnn1d": ["data=imdb", "model=cnn1d", "data.longest=75", FILES],
+    "waveforms attention": ["data=waveforms", "data.samples=60", "data.steps=6", "model=attention"],
     "passengers lstm": ["data=passengers", "model=lstm", "data.windows=prefixes"],
 }
 

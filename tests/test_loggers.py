@@ -13,7 +13,9 @@ SHORT = ["model=linear", "callbacks.progress=null", "trainer.max_epochs=2"]
 
 
 @pytest.fixture
-def client():
+def client(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(Path("logs/mlruns").absolute().as_uri())
@@ -110,6 +112,8 @@ def test_mlflow_asks_nothing_of_the_network(call, monkeypatch: pytest.MonkeyPatc
     def refused(*_: object) -> None:
         raise AssertionError("a connection")
 
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
     monkeypatch.setattr(socket.socket, "connect", refused)
     assert call(*SHORT, "logger=mlflow")[::2] == (0, "")
     assert get_telemetry_client() is None
