@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from lightning.pytorch.strategies import ModelParallelStrategy
 
 PATIENCE = 10  # seconds in which the first process may notice by itself that another has died
+
+_started: list[Others] = []  # by this process
 
 
 def count(config: DictConfig) -> int:
@@ -58,7 +61,7 @@ def check(config: DictConfig, model: str, trains: bool, sweep: bool) -> None:
         raise UserError(f"trainer.strategy={strategy}: must be ddp, ddp_find_unused_parameters_true, or a class's _target_")
     if config.trainer.accelerator == "mps" and count(config) > 1:
         raise UserError(f"{given}: accelerator=mps is one device; take cpu or cuda")
-    if not isinstance(strategy, str) and strategy._target_ == "src.devices.sharded":
+    if shards(config):
         for key, value in (("task.l1", config.task.l1), ("callbacks.ema", (config.get("callbacks") or {}).get("ema"))):
             if value:
                 raise UserError(f"{key}: needs all weights in one place, and trainer=fsdp parts them; take trainer=ddp")
@@ -87,7 +90,17 @@ def sharded(devices: int, num_nodes: int) -> ModelParallelStrategy:
     )
 
 
-_started: list[Others] = []
+def shards(config: DictConfig) -> bool:
+    """Whether each device keeps only its part of the weights: trainer=fsdp."""
+    strategy = config.trainer.get("strategy")
+    return isinstance(strategy, DictConfig) and strategy.get("_target_") == "src.devices.sharded"
+
+
+def shard(task: Any) -> None:
+    """Parts the weights of a task's network, once Lightning knows the devices."""
+    from torch.distributed.fsdp import fully_shard
+
+    fully_shard(task.network, mesh=task.device_mesh["data_parallel"])
 
 
 @contextmanager
@@ -131,6 +144,7 @@ def together() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        time.sleep(1 if _started else 0)  # what another process's end has caused comes before its end is known
         if said := next((each.ended() for each in _started), ""):
             raise RuntimeError(said) from error
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import signal
 import time
 from pathlib import Path
@@ -65,6 +66,8 @@ def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, ac
     """Trains by epochs, from scratch or on from ``config.resume``; returns the run's status."""
     if "strategy" in config.trainer:
         task = copy.deepcopy(task)  # the weights of what is given stay whole and where they are
+    if devices.shards(config):
+        task.configure_model = functools.partial(devices.shard, task)  # type: ignore[method-assign]
     with devices.together():
         return learn(task, data, config, folder, accelerator)
 

@@ -1,6 +1,7 @@
 """One run over several devices: what it learns, who has the folder, and how it ends."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,8 +46,9 @@ def test_two_devices_learn_what_one_does_from_batches_twice_as_large_and_can_be_
 
 
 @pytest.mark.slow
-def test_every_text_is_learnt_from_once_by_two_devices(train) -> None:
-    common = ["data=imdb", "model=lstm", FILES, *EXACT, "trainer.max_epochs=1"]
+@pytest.mark.parametrize("pairing", ["data=imdb model=lstm", "data=digits model=cnn", "data=passengers model=lstm"])
+def test_every_kind_of_row_is_learnt_from_once_by_two_devices(train, pairing: str) -> None:
+    common = [*pairing.split(), FILES, *EXACT, "trainer.max_epochs=2"]
     one = train("one", *common, "data.batch_size=16", "accelerator=cpu")
     two = train("two", *common, *TWO, "data.batch_size=8")
     same_epochs(one, two)
@@ -147,7 +149,7 @@ def gone(number: int) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_ctrl_c_ends_all_processes_and_the_run_can_go_on() -> None:
-    process, other = begun("model=linear", "callbacks.early_stopping=null")
+    process, other = begun("data=digits", "model=mlp", "callbacks.early_stopping=null")  # metrics that keep all rows
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
@@ -165,7 +167,8 @@ def test_a_process_that_dies_ends_the_run_in_a_sentence() -> None:
     assert process.returncode == 1
     assert "the process of device 1 has ended: status -9" in err
     assert result(Path("run"))["status"] == "failed"
-    process, other = begun("model=linear", "callbacks.early_stopping=null", "hydra.run.dir=run2")
+    shutil.rmtree("run")
+    process, other = begun("model=linear", "callbacks.early_stopping=null")
     process.kill()
     process.communicate()
     assert gone(other), "it must not stay when the first process is killed"

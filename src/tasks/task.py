@@ -55,8 +55,8 @@ class Task(LightningModule):
         self.network, self.spec, self.loss, self.feed = network, spec, loss, feed
         # in a plain dictionary they stay on the CPU, where there is double precision, whatever device the network is on
         self.metrics = {name: metric.set_dtype(torch.float64) for name, metric in metrics.items()}
-        for metric in self.metrics.values():
-            metric.sync_on_compute = False  # of several devices each has the outputs of all
+        for metric in self.metrics.values():  # of several devices each has the outputs of all, and nothing to ask for
+            metric.distributed_available_fn = alone
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.l1, self.gradient_clip, self.seed = l1, gradient_clip, seed
         self.collected: dict[str, list[Batch]] = defaultdict(list)
@@ -102,12 +102,6 @@ class Task(LightningModule):
         return self.feed(x, y) if self.feed is not None else (x, y)
 
     # training
-
-    def configure_model(self) -> None:
-        if self.device_mesh is not None:  # trainer=fsdp
-            from torch.distributed.fsdp import fully_shard
-
-            fully_shard(self.network, mesh=self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> Any:
         network: Any = self.network
@@ -237,3 +231,7 @@ class Task(LightningModule):
             metric.update(prediction, actual)
             values[name] = float(metric.compute())
         return values
+
+
+def alone() -> bool:
+    return False
