@@ -17,7 +17,7 @@ from src.build import build
 from src.cli import sentence
 from src.data.memory import InMemory
 from src.errors import UserError
-from src.tasks.classification import Binary, Classification
+from src.tasks.classification import Binary, Classification, SigmoidCrossEntropy
 from src.tasks.reconstruction import Reconstruction
 from src.tasks.task import Task
 
@@ -69,7 +69,7 @@ def describe(task: Task, data: InMemory, config: DictConfig, batches: list[Tenso
         "input": {
             "name": "x",
             "dtype": str(x.dtype).removeprefix("torch."),
-            "shape": ["batch", *x.shape[1:]],
+            "shape": ["batch", *(["steps"] if spec.words and x.shape[1:] != spec.shape else x.shape[1:])],
             "meaning": meaning(x, spec),
         },
         "output": {"name": "output", "dtype": "float32", "shape": ["batch", *shape[1:]]},
@@ -103,8 +103,8 @@ def meaning(x: Tensor, spec: Any) -> str:
     if x.dtype == torch.uint8:
         return "pixels as bytes, 0 to 255 (channels, height, width); scaling is part of the network"
     if spec.words:
-        return "numbers of words, first ones first, with zeros in front of shorter texts"
-    return "columns less their center, divided by their scale, as in scaling; steps oldest first"
+        return "numbers of words, first ones first, zeros in front" if x.layout == torch.strided else "sparse bags of words"
+    return "values as the data set prepares them, by center and scale of scaling where it is there; steps oldest first"
 
 
 def prediction(task: Task) -> str:
@@ -112,6 +112,8 @@ def prediction(task: Task) -> str:
         return (
             "sigmoid(output), mean over the last axis, is the probability of the second class; above threshold it is chosen"
         )
+    if isinstance(task.loss, SigmoidCrossEntropy):
+        return "sigmoid of the second output is the score of the second class; above threshold it is chosen"
     if isinstance(task, Classification):
         return "softmax(output) over the last axis has the probabilities of the classes"
     if isinstance(task, Reconstruction):

@@ -120,7 +120,8 @@ def follow(config: DictConfig) -> float:
     with tempfile.TemporaryDirectory() as scratch:
         devices.follow(scratch)
         data, task, accelerator = prepare(config, Path(config.resume or scratch), {})
-        fit_network(task, data, config, Path(scratch), accelerator)
+        if "train" in data.splits:
+            fit_network(task, data, config, Path(scratch), accelerator)
     return float("nan")
 
 
