@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import OmegaConf
+import yaml
 
 from src import results
+from src.cli import sentence
 from src.errors import UserError
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without its compiled part PyYAML is slower, and as good
 
 
 def load(run: Path | str) -> pd.DataFrame:
@@ -37,20 +42,31 @@ def forecast(run: Path | str) -> pd.DataFrame:
     return pd.read_csv(Path(run) / "forecast.csv", index_col=0, parse_dates=True)
 
 
-def runs(logs: Path | str) -> pd.DataFrame:
-    """Every run below a folder, oldest first: one row per ``result.json``, nested keys joined by dots.
+def runs(*logs: Path | str) -> pd.DataFrame:
+    """Every run below one or several folders, oldest first: one row per run, nested keys joined by dots.
 
-    A damaged ``result.json`` gives a row with status ``unreadable`` and the reason as its error.
+    A damaged ``result.json``, or a run that was cut short before it had one, gives a row with status ``unreadable`` and the
+    reason as its error.
     """
     found: list[dict[str, Any]] = []
-    for path in sorted(Path(logs).rglob("result.json")):
+    for folder in sorted({folder for log in logs for folder in run_folders(log)}):
         try:
-            result = results.read(path.parent)
+            if not (Path(folder) / "result.json").exists():
+                raise UserError("there is no result.json: the run was cut short before it began, or has only just begun")
+            result = results.read(folder)
         except UserError as error:
             result = {"status": "unreadable", "error": str(error)}
-        found.append({"run": str(path.parent)} | result)
+        found.append({"run": folder} | result)
     table = pd.json_normalize(found)
     return table.sort_values("started", kind="stable", ignore_index=True) if "started" in table else table
+
+
+def run_folders(logs: Path | str) -> Iterator[str]:
+    """The folders of all runs below a folder, itself included; what lies inside a run is not looked at."""
+    for folder, inside, files in os.walk(logs):
+        if "result.json" in files or ".hydra" in inside:
+            inside.clear()
+            yield folder
 
 
 def jobs(sweep: Path | str) -> pd.DataFrame:
@@ -65,11 +81,26 @@ def jobs(sweep: Path | str) -> pd.DataFrame:
 
 
 def overrides(run: Path | str) -> list[str]:
-    """What the command line of a run has set: ``key=value``."""
+    """What the command line of a run has set: ``key=value``.
+
+    Raises:
+        UserError: The file that says so is damaged.
+    """
     path = Path(run) / ".hydra" / "overrides.yaml"
-    return [str(text) for text in OmegaConf.load(path)] if path.is_file() else []
+    try:
+        # OmegaConf would take twenty times as long, which thousands of runs make felt
+        return [str(text) for text in yaml.load(path.read_text(), LOADER) or []]
+    except FileNotFoundError:
+        return []
+    except (yaml.YAMLError, OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({sentence(error)})") from error
 
 
 def given(jobs: list[list[str]]) -> pd.DataFrame:
     """One row per job and one column per key of their overrides."""
-    return pd.DataFrame([dict(text.lstrip("+~").partition("=")[::2] for text in job) for job in jobs])
+    return pd.DataFrame(map(keyed, jobs))
+
+
+def keyed(overrides: list[str]) -> dict[str, str]:
+    """Overrides by their keys."""
+    return dict(text.lstrip("+~").partition("=")[::2] for text in overrides)

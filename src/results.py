@@ -83,10 +83,13 @@ def read(folder: Path | str) -> dict[str, Any]:
         result = json.loads(path.read_text())
         if missing := [key for key in start() if key not in result]:
             raise ValueError(f"{', '.join(missing)} missing")
+        parts = [result[key] or {} for key in ("best", "last", "test", "documented")]
+        if not all(isinstance(part, dict) for part in [result, result["seconds"], *parts]):
+            raise ValueError("it is not what a run leaves")
         return result
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"run={folder}: no run is there; give the folder that a run printed") from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
 
 

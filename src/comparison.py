@@ -1,0 +1,277 @@
+"""Runs side by side: one row for each group of runs, the groups of a data set in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from src import history
+from src.cli import nearest
+from src.errors import UserError
+
+BY = ["data", "model", "protocol"]
+COLUMNS = (
+    *BY,
+    "error",
+    "seed",
+    "split_seed",
+    "honest",
+    "monitor",
+    "fingerprint",
+    "parameters",
+    "seconds.total",
+)  # always there
+FIGURES = ("test.", "best.", "documented.", "parameters", "seconds.")
+RISING = ("r2", "roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "macro_f1", "f1", "top_5")  # higher is better
+# What the command line can set without making another experiment of a run.
+ASIDE = ("seed", "data.split_seed", "data_dir", "hydra.", "resume", "callbacks.progress", "logger", "threads", "sweep")
+
+
+class Comparison(NamedTuple):
+    """The runs of one data set that were tested by one metric.
+
+    Attributes:
+        data: The data set.
+        metric: Without the prefix of its split.
+        groups: One row per group, best first, named by what tells it from the others.
+        runs: The runs that count, with the group of each in the column ``group``.
+        ranking: What the order of the groups comes from.
+        notes: What a reader of the table must know.
+    """
+
+    data: str
+    metric: str
+    groups: pd.DataFrame
+    runs: pd.DataFrame
+    ranking: str
+    notes: list[str]
+
+
+def collect(folders: list[Path]) -> pd.DataFrame:
+    """All :func:`history.runs` below some folders, with what each has set (``settings``) and why it does not count.
+
+    ``reason`` is empty for a run that counts: one that came to its end and was tested, and has not been repeated since. Runs
+    with the same settings and the same seeds are repeats of one another, of which the newest counts: equal seeds have equal
+    results, and would make the spread over seeds look smaller than it is.
+
+    Raises:
+        UserError: A folder is none, or no run is below it.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            what = "is a file" if folder.is_file() else "there is no such folder"
+            raise UserError(f"{folder}: {what}; give the folder of one or many runs, such as logs")
+        if next(history.run_folders(folder), None) is None:
+            raise UserError(f"{folder}: no run is below it; give the folder of one or many runs, such as logs")
+    found = history.runs(*folders)
+    found = found.reindex(columns=list(dict.fromkeys([*found, *COLUMNS])))
+    figures = [name for name in found if name.startswith(FIGURES)]
+    found[figures] = found[figures].apply(pd.to_numeric, errors="coerce").astype(float)  # whatever a foreign file has there
+    status, errors = found["status"].tolist(), found["error"].tolist()
+    settings: list[dict[str, str]] = []
+    for place, run in enumerate(found["run"]):
+        settings.append({})
+        if status[place] != "unreadable":
+            try:
+                settings[-1] = history.keyed(history.overrides(run))
+            except UserError as error:
+                status[place], errors[place] = "unreadable", str(error)
+    reason = [name if pd.isna(error) else f"{name}: {error}" for name, error in zip(status, errors, strict=True)]
+    tested = found.filter(regex=r"^test\.").notna().any(axis=1)
+    for place, name in enumerate(status):
+        if name in ("finished", "stopped early"):
+            reason[place] = "" if tested[place] else f"{name}, but without test figures"
+    honest = found["honest"].astype("boolean").fillna(found["protocol"].eq("honest"))
+    more = pd.DataFrame({"settings": settings, "reason": reason, "repeated": False}, index=found.index)
+    runs = pd.concat([found.drop(columns="honest"), more, honest.astype(bool)], axis=1)
+    counted = runs[runs["reason"] == ""]
+    experiment = [tuple(sorted(changed(own).items())) for own in counted["settings"]]
+    same = counted[[*BY, "seed", "split_seed", "fingerprint"]].assign(experiment=experiment)
+    runs.loc[counted.index, "repeated"] = same.duplicated(keep="last")  # they are sorted by time
+    return runs
+
+
+def changed(settings: dict[str, str]) -> dict[str, str]:
+    """Of what a command line has set, that which makes another experiment, beyond the columns that each table has."""
+    return {key: value for key, value in settings.items() if key not in BY and not key.startswith(ASIDE)}
+
+
+def column(runs: pd.DataFrame, key: str, option: str = "--by") -> pd.Series:
+    """What the runs have by a column's name, or have set by an override's; ``default`` where a run has left it alone.
+
+    Raises:
+        UserError: It is neither.
+    """
+    if key in runs and key not in ("settings", "reason", "repeated"):
+        return runs[key].astype(object).where(runs[key].notna(), "-")
+    if any(key in own for own in runs["settings"]):
+        return pd.Series([own.get(key, "default") for own in runs["settings"]], runs.index, dtype=object)
+    dotted = sorted({name for own in runs["settings"] for name in changed(own)})
+    plain = [name for name in runs if "." not in name and name not in ("run", "error", "settings", "reason", "repeated")]
+    known = [*plain, *dotted]
+    hint = nearest(key, known)
+    if not hint.startswith("did"):
+        hint = f"there are {', '.join(known[:30])}{' and more' if len(known) > 30 else ''}"
+    raise UserError(f"{option} {key}: these runs have no such column, nor has any set that key; {hint}")
+
+
+def compare(runs: pd.DataFrame, by: list[str] | None = None, metric: str | None = None) -> list[Comparison]:
+    """Groups what :func:`collect` has found.
+
+    Runs on different data sets are never pooled, nor are different metrics.
+
+    Args:
+        runs: From :func:`collect`.
+        by: Columns of ``runs`` or keys of overrides; runs that agree in all of them form a group. None groups what differs
+            in nothing but its seeds.
+        metric: Heads every table; None takes a documented one, or what is usual for the task.
+
+    Raises:
+        UserError: A key or the metric is unknown.
+    """
+    keys = list(dict.fromkeys(["data", *(BY if by is None else by)]))
+    values = {key: column(runs, key) for key in keys}
+    known = metrics(runs)
+    if metric is not None and metric not in known:
+        raise UserError(f"--metric {metric}: no run has been tested by it; {nearest(metric, known)}")
+    counted = runs[(runs["reason"] == "") & ~runs["repeated"]]
+    found = []
+    for data, left in counted.groupby("data", sort=True):
+        while len(left) and (name := headline(left, metric)):
+            ours = left[left[f"test.{name}"].notna()]
+            shown = pd.DataFrame({key: values[key].loc[ours.index] for key in keys})
+            if by is None and (own := apart(ours["settings"])).any():
+                shown["settings"] = own
+            found.append(side_by_side(str(data), name, ours, shown))
+            left = left.drop(ours.index)
+    return found
+
+
+def apart(settings: pd.Series) -> pd.Series:
+    """What each run has set that not all of them have, in words: the keys by their last parts, where these are enough."""
+    own = [changed(one) for one in settings]
+    common = set.intersection(*(set(one.items()) for one in own))
+    keys = {key for one in own for key in one}
+    last = [key.rpartition(".")[2] for key in keys]
+    short = {key: name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)}
+    texts = [" ".join(f"{short[key]}={one[key]}" for key in sorted(one) if (key, one[key]) not in common) for one in own]
+    return pd.Series(texts, settings.index)
+
+
+def metrics(runs: pd.DataFrame) -> list[str]:
+    """By what any of the runs has been tested."""
+    tested = [name for name in runs if name.startswith("test.") and runs[name].notna().any()]
+    return [name.removeprefix("test.") for name in tested]
+
+
+def headline(runs: pd.DataFrame, metric: str | None) -> str | None:
+    """The metric for a table of these runs: the wanted one, or a documented one, or what is usual for its task."""
+    known = metrics(runs)
+    documented = [name for name in known if f"documented.{name}" in runs and runs[f"documented.{name}"].notna().any()]
+    usual = ["r2", "roc_auc" if "pr_auc" in known else "accuracy", "mae", *known]  # pr_auc has the task of two classes
+    wanted = [metric] if metric else [*documented, *usual]
+    return next((name for name in wanted if name in known), None)
+
+
+def side_by_side(data: str, metric: str, runs: pd.DataFrame, keys: pd.DataFrame) -> Comparison:
+    """One table: a row for each group of runs that agree in all ``keys``."""
+    told = [key for key in keys if key != "data"] or ["data"]
+    label = keys[told].astype(str).agg(" ".join, axis=1).str.strip()
+    best = pd.Series(float("nan"), runs.index)
+    for monitor in set(runs["monitor"].dropna()) & {name.removeprefix("best.") for name in runs}:
+        best = best.mask(runs["monitor"] == monitor, runs[f"best.{monitor}"])
+    runs = pd.concat([runs, label.rename("group"), best.rename("best")], axis=1)
+    rows = []
+    for _, group in runs.groupby("group", sort=False):
+        settings = pd.DataFrame([changed(own) for own in group["settings"]]).fillna("default")
+        differing = (
+            [key for key in settings if settings[key].nunique() > 1 and key not in keys] if "settings" not in keys else []
+        )
+        row = {
+            **keys.loc[group.index[0]],
+            "runs": len(group),
+            "seeds": len(group[["seed", "split_seed"]].drop_duplicates()),
+            "honest": bool(group["honest"].all()),
+            "validation": group[f"best.val/{metric}"].mean() if f"best.val/{metric}" in group else float("nan"),
+            "monitor": only(group["monitor"]),
+            "best": group["best"].mean() if only(group["monitor"]) != "several" else float("nan"),
+            "parameters_min": group["parameters"].min(),
+            "parameters_max": group["parameters"].max(),
+            "seconds": group["seconds.total"].mean(),
+            "differing": differing,
+        }
+        for name in [metric, *(name for name in metrics(group) if name != metric)]:
+            values = group[f"test.{name}"]
+            row |= {f"{name}_mean": values.mean(), f"{name}_sd": values.std()}
+            if f"documented.{name}" in group and (source := group[f"documented.{name}"].dropna().unique()).size == 1:
+                row |= {f"{name}_documented": source[0], f"{name}_difference": values.mean() - source[0]}
+        rows.append(row)
+    groups = pd.DataFrame(rows, index=pd.Index(runs["group"].unique(), name="group"))
+    for name in ("documented", "difference"):
+        if f"{metric}_{name}" not in groups:
+            groups[f"{metric}_{name}"] = float("nan")
+    by, text, rising = ranking(groups, metric)
+    order = groups.assign(first=~groups["honest"], then=groups[by] * (-1 if rising else 1)).sort_values(["first", "then"])
+    groups = groups.loc[order.index]
+    return Comparison(data, metric, groups, runs, text, list(notes(groups, text)))
+
+
+def only(values: pd.Series) -> str:
+    """What all have in common, or that they have nothing."""
+    return str(values.iloc[0]) if values.nunique() == 1 else "several"
+
+
+def ranking(groups: pd.DataFrame, metric: str) -> tuple[str, str, bool]:
+    """The column that orders the groups, what it is in words, and whether it should grow.
+
+    Never a test value: a winner chosen by its test value has been lucky. The metric of the table comes before the monitored
+    loss, which weights, smoothing and scaling make another one for each network.
+    """
+    if groups["validation"].notna().all():
+        return "validation", f"validation {metric} at the tested epoch", metric in RISING
+    if groups["monitor"].nunique() == 1 and groups["monitor"].iloc[0] != "several":
+        monitor = groups["monitor"].iloc[0]
+        return "best", f"best {monitor}", monitor.rpartition("/")[2] in RISING
+    return "validation", "", metric in RISING
+
+
+def notes(groups: pd.DataFrame, ranked: str) -> Iterator[str]:
+    """What a reader of a table must know."""
+    if not ranked:
+        yield "not ranked: the groups have no validation value in common"
+    elif not groups["honest"].all() and groups["honest"].any():
+        yield f"ranked by mean {ranked}; below them runs that validated on the test rows, or scaled by them"
+    elif not groups["honest"].any():
+        yield "these runs validated on the test rows, or scaled by them, so their order has been chosen by the test"
+    if mixed := sorted({key for differing in groups["differing"] for key in differing}):
+        yield f"* the runs of a line differ in more than their seeds, and ± has that in it: {', '.join(mixed)}"
+
+
+def table(comparisons: list[Comparison]) -> pd.DataFrame:
+    """All groups of all comparisons, with every test metric: what the CSV file has."""
+    parts = [one.groups.assign(metric=one.metric, ranking=one.ranking) for one in comparisons]
+    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"data": []})
+    if "differing" in whole:
+        whole["differing"] = whole["differing"].map(" ".join)
+    return whole
+
+
+def epochs(comparison: Comparison, most: int = 8) -> tuple[pd.DataFrame, str]:
+    """Columns ``group``, ``run``, ``epoch`` and the validation metric of the best groups, and that metric's name."""
+    groups = list(comparison.groups.index[:most])
+    runs = comparison.runs[comparison.runs["group"].isin(groups)]
+    found, wanted = [], [f"val/{comparison.metric}", "val/loss"]
+    for run, group in zip(runs["run"], runs["group"], strict=True):
+        try:
+            found.append(history.load(run).assign(group=group, run=run))
+        except UserError:
+            continue
+    if not found:
+        return pd.DataFrame(), wanted[0]
+    joined = pd.concat(found, ignore_index=True)
+    name = next((name for name in wanted if name in joined), wanted[0])
+    order = pd.Categorical(joined["group"], groups)
+    return joined.reindex(columns=["group", "run", "epoch", name]).assign(group=order).dropna(), name

@@ -1,0 +1,60 @@
+"""Pictures of many runs: functions that take frames and an ``Axes``."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from src.plots import BLUE, GREY, ORANGE
+
+COLORS = colormaps["tab10"].colors  # type: ignore[attr-defined]
+
+
+def learning_curves(epochs: pd.DataFrame, ax: Axes, metric: str) -> Axes:
+    """A metric by epoch (columns ``group``, ``run``, ``epoch`` and the metric's): mean of each group, ± deviation as a band.
+
+    A line ends where half of its runs have stopped; a group that has but one epoch, such as a baseline, is a dashed level.
+    """
+    for number, (name, runs) in enumerate(epochs.groupby("group", sort=False, observed=True)):
+        color = COLORS[number % len(COLORS)]
+        by_epoch = runs.groupby("epoch")[metric].agg(["mean", "std", "size"])
+        if len(by_epoch) == 1:
+            ax.axhline(by_epoch["mean"].iloc[0], color=color, linestyle="--", linewidth=1, label=str(name))
+            continue
+        kept = by_epoch[by_epoch["size"] >= by_epoch["size"].max() / 2]
+        ax.plot(kept.index, kept["mean"], color=color, linewidth=1.2, label=str(name))
+        low, high = kept["mean"] - kept["std"], kept["mean"] + kept["std"]
+        ax.fill_between(kept.index, low, high, color=color, alpha=0.15, linewidth=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="epoch", ylabel=metric)
+    ax.legend(fontsize=8)
+    return ax
+
+
+def forest(runs: pd.DataFrame, ax: Axes, metric: str, documented: pd.Series | None = None) -> Axes:
+    """A metric of each group (column ``group``), the first on top: a dot per run, mean ± deviation, the documented figure.
+
+    Args:
+        runs: One row per run, groups in the order in which they are to stand.
+        ax: Where to draw.
+        metric: The column to draw.
+        documented: Figures by group; NaN where a source has none.
+    """
+    groups = runs.groupby("group", sort=False, observed=True)[metric]
+    names = [str(name) for name in groups.groups]
+    for place, (_, values) in enumerate(groups):
+        ax.plot(values, [place] * len(values), ".", color=BLUE, alpha=0.35, label="one run" if place == 0 else None)
+        told = "mean ± deviation" if place == 0 else None
+        spread = values.std() if len(values) > 1 else None
+        ax.errorbar(values.mean(), place, xerr=spread, fmt="o", color=BLUE, markersize=5, capsize=3, label=told)
+    if documented is not None and (known := documented.reindex(names).dropna()).size:
+        places = [names.index(name) for name in known.index]
+        ax.plot(known, places, "D", color=ORANGE, markersize=6, markerfacecolor="none", label="documented")
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.grid(axis="x", color=GREY, alpha=0.2)
+    ax.set(xlabel=metric)
+    ax.legend(fontsize=8)
+    return ax

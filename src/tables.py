@@ -1,0 +1,30 @@
+"""Figures and tables as the terminal shows them."""
+
+from __future__ import annotations
+
+import math
+
+from rich.console import Console
+from rich.table import Table
+
+
+def figure(value: float) -> str:
+    """A metric with as many places as its size deserves."""
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
+def pm(mean: float, sd: float = math.nan) -> str:
+    """A mean, and its standard deviation where there is one."""
+    return "" if math.isnan(mean) else figure(mean) + ("" if math.isnan(sd) else f"±{figure(sd)}")
+
+
+def plain(*columns: str) -> Table:
+    """A table without lines."""
+    return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def display(table: Table) -> None:
+    """Prints a table in its full width, however narrow the terminal."""
+    console = Console()
+    console.width = max(console.width, console.measure(table, options=console.options.update(width=1000)).maximum)
+    console.print(table)
