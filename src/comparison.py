@@ -27,7 +27,18 @@ COLUMNS = (
 FIGURES = ("test.", "best.", "documented.", "parameters", "seconds.")
 RISING = ("r2", "roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "macro_f1", "f1", "top_5")  # higher is better
 # What the command line can set without making another experiment of a run.
-ASIDE = ("seed", "data.split_seed", "data_dir", "hydra.", "resume", "callbacks.progress", "logger", "threads", "sweep")
+ASIDE = (
+    "seed",
+    "data.split_seed",
+    "data_dir",
+    "hydra.",
+    "resume",
+    "callbacks.progress",
+    "logger",
+    "threads",
+    "accelerator",
+    "sweep",
+)
 
 
 class Comparison(NamedTuple):
@@ -84,12 +95,14 @@ def collect(folders: list[Path]) -> pd.DataFrame:
     for place, name in enumerate(status):
         if name in ("finished", "stopped early"):
             reason[place] = "" if tested[place] else f"{name}, but without test figures"
+            if "debug" in settings[place]:
+                reason[place] = f"debug={settings[place]['debug']}, which tells nothing of the network"
     honest = found["honest"].astype("boolean").fillna(found["protocol"].eq("honest"))
     more = pd.DataFrame({"settings": settings, "reason": reason, "repeated": False}, index=found.index)
     runs = pd.concat([found.drop(columns="honest"), more, honest.astype(bool)], axis=1)
     counted = runs[runs["reason"] == ""]
     experiment = [tuple(sorted(changed(own).items())) for own in counted["settings"]]
-    same = counted[[*BY, "seed", "split_seed", "fingerprint"]].assign(experiment=experiment)
+    same = counted[[*BY, "seed", "split_seed"]].assign(experiment=experiment)
     runs.loc[counted.index, "repeated"] = same.duplicated(keep="last")  # they are sorted by time
     return runs
 
@@ -183,7 +196,7 @@ def side_by_side(data: str, metric: str, runs: pd.DataFrame, keys: pd.DataFrame)
     best = pd.Series(float("nan"), runs.index)
     for monitor in set(runs["monitor"].dropna()) & {name.removeprefix("best.") for name in runs}:
         best = best.mask(runs["monitor"] == monitor, runs[f"best.{monitor}"])
-    runs = pd.concat([runs, label.rename("group"), best.rename("best")], axis=1)
+    runs = pd.concat([runs, label.rename("group"), best.rename("monitored")], axis=1)
     rows = []
     for _, group in runs.groupby("group", sort=False):
         settings = pd.DataFrame([changed(own) for own in group["settings"]]).fillna("default")
@@ -197,7 +210,7 @@ def side_by_side(data: str, metric: str, runs: pd.DataFrame, keys: pd.DataFrame)
             "honest": bool(group["honest"].all()),
             "validation": group[f"best.val/{metric}"].mean() if f"best.val/{metric}" in group else float("nan"),
             "monitor": only(group["monitor"]),
-            "best": group["best"].mean() if only(group["monitor"]) != "several" else float("nan"),
+            "monitored": group["monitored"].mean() if only(group["monitor"]) != "several" else float("nan"),
             "parameters_min": group["parameters"].min(),
             "parameters_max": group["parameters"].max(),
             "seconds": group["seconds.total"].mean(),
@@ -234,20 +247,20 @@ def ranking(groups: pd.DataFrame, metric: str) -> tuple[str, str, bool]:
         return "validation", f"validation {metric} at the tested epoch", metric in RISING
     if groups["monitor"].nunique() == 1 and groups["monitor"].iloc[0] != "several":
         monitor = groups["monitor"].iloc[0]
-        return "best", f"best {monitor}", monitor.rpartition("/")[2] in RISING
+        return "monitored", f"best {monitor}", monitor.rpartition("/")[2] in RISING
     return "validation", "", metric in RISING
 
 
 def notes(groups: pd.DataFrame, ranked: str) -> Iterator[str]:
     """What a reader of a table must know."""
     if not ranked:
-        yield "not ranked: the groups have no validation value in common"
+        yield "Not ranked: the groups have no validation value in common"
     elif not groups["honest"].all() and groups["honest"].any():
-        yield f"ranked by mean {ranked}; below them runs that validated on the test rows, or scaled by them"
+        yield f"Ranked by mean {ranked}; below them runs that validated on the test rows, or scaled by them"
     elif not groups["honest"].any():
-        yield "these runs validated on the test rows, or scaled by them, so their order has been chosen by the test"
+        yield "These runs validated on the test rows, or scaled by them, so their order has been chosen by the test"
     if mixed := sorted({key for differing in groups["differing"] for key in differing}):
-        yield f"* the runs of a line differ in more than their seeds, and ± has that in it: {', '.join(mixed)}"
+        yield f"* The runs of a line differ in more than their seeds, and ± has that in it: {', '.join(mixed)}"
 
 
 def table(comparisons: list[Comparison]) -> pd.DataFrame:
@@ -257,21 +270,3 @@ def table(comparisons: list[Comparison]) -> pd.DataFrame:
     if "differing" in whole:
         whole["differing"] = whole["differing"].map(" ".join)
     return whole
-
-
-def epochs(comparison: Comparison, most: int = 8) -> tuple[pd.DataFrame, str]:
-    """Columns ``group``, ``run``, ``epoch`` and the validation metric of the best groups, and that metric's name."""
-    groups = list(comparison.groups.index[:most])
-    runs = comparison.runs[comparison.runs["group"].isin(groups)]
-    found, wanted = [], [f"val/{comparison.metric}", "val/loss"]
-    for run, group in zip(runs["run"], runs["group"], strict=True):
-        try:
-            found.append(history.load(run).assign(group=group, run=run))
-        except UserError:
-            continue
-    if not found:
-        return pd.DataFrame(), wanted[0]
-    joined = pd.concat(found, ignore_index=True)
-    name = next((name for name in wanted if name in joined), wanted[0])
-    order = pd.Categorical(joined["group"], groups)
-    return joined.reindex(columns=["group", "run", "epoch", name]).assign(group=order).dropna(), name

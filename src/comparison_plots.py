@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from src import history, plots
+from src.comparison import Comparison
+from src.errors import UserError
 from src.plots import BLUE, GREY, ORANGE
 
+MOST = 30  # groups of a forest
+LINES = 8  # learning curves of a picture
 COLORS = colormaps["tab10"].colors  # type: ignore[attr-defined]
 
 
 def learning_curves(epochs: pd.DataFrame, ax: Axes, metric: str) -> Axes:
     """A metric by epoch (columns ``group``, ``run``, ``epoch`` and the metric's): mean of each group, ± deviation as a band.
 
-    A line ends where half of its runs have stopped; a group that has but one epoch, such as a baseline, is a dashed level.
+    Groups come in the order of their categories. A line ends where half of its runs have stopped; a group that has but one epoch, such as a baseline, is a dashed level.
     """
-    for number, (name, runs) in enumerate(epochs.groupby("group", sort=False, observed=True)):
+    for number, (name, runs) in enumerate(epochs.groupby("group", observed=True)):
         color = COLORS[number % len(COLORS)]
         by_epoch = runs.groupby("epoch")[metric].agg(["mean", "std", "size"])
         if len(by_epoch) == 1:
@@ -58,3 +65,39 @@ def forest(runs: pd.DataFrame, ax: Axes, metric: str, documented: pd.Series | No
     ax.set(xlabel=metric)
     ax.legend(fontsize=8)
     return ax
+
+
+def draw(comparison: Comparison, folder: Path) -> list[Path]:
+    """Draws the pictures of a comparison into a folder, named by its data set and metric; returns their files."""
+    epochs, name = curves(comparison)
+    groups, metric = comparison.groups, comparison.metric
+    best = groups.index[:MOST]
+    runs = comparison.runs[comparison.runs["group"].isin(best)]
+    runs = runs.assign(group=pd.Categorical(runs["group"], best), **{f"test {metric}": runs[f"test.{metric}"]})
+    runs = runs.sort_values("group", kind="stable")
+    start = f"{comparison.data}_{metric}"
+    files = [folder / f"{start}_forest.png"]
+    documented = groups[f"{metric}_documented"]
+    height = 1.2 + 0.32 * len(best)
+    plots.save(files[0], lambda ax: forest(runs, ax, f"test {metric}", documented), (8, height), margins="tight")
+    if len(epochs):
+        files.append(folder / f"{start}_curves.png")
+        plots.save(files[1], lambda ax: learning_curves(epochs, ax, name), (8, 4.5), margins="tight")
+    return files
+
+
+def curves(comparison: Comparison) -> tuple[pd.DataFrame, str]:
+    """Columns ``group``, ``run``, ``epoch`` and the validation metric of the best groups, and that metric's name."""
+    groups = list(comparison.groups.index[:LINES])
+    found = []
+    for run, group in comparison.runs.loc[comparison.runs["group"].isin(groups), ["run", "group"]].itertuples(index=False):
+        try:
+            found.append(history.load(run).assign(group=group, run=run))
+        except UserError:
+            continue  # its curve has been deleted, or damaged; its figures count
+    joined = pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    name = next((name for name in (f"val/{comparison.metric}", "val/loss") if name in joined), None)
+    if name is None or joined["epoch"].max() == 0:
+        return pd.DataFrame(), ""
+    joined["group"] = pd.Categorical(joined["group"], groups)
+    return joined[["group", "run", "epoch", name]].dropna(), name

@@ -23,3 +23,10 @@ def write(table: pd.DataFrame, output: Path) -> None:
     draft = output.with_name(output.name + ".tmp")
     table.to_csv(draft, float_format="%.7g")
     os.replace(draft, output)
+
+
+def write_text(text: str, output: Path) -> None:
+    """Writes a text file whole or not at all."""
+    draft = output.with_name(output.name + ".tmp")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, output)

@@ -10,7 +10,7 @@ import pandas as pd
 from src import bootstrap, history
 from src.comparison import RISING, Comparison
 from src.errors import UserError
-from src.tables import figure
+from src.tables import figure, signed
 
 RESAMPLES = 1000
 MOST_SEEDS = 10  # whose predictions are read
@@ -40,21 +40,20 @@ def best_two(comparison: Comparison) -> str | None:
     if len(ranked) < 2 or not comparison.ranking:
         return None
     first, second = ranked.index[:2]
-    chosen = f"{comparison.data}, the best two by {comparison.ranking}: {first} and {second}"
+    chosen = f"The best two by {comparison.ranking}: {first}, and {second}"
     runs = [comparison.runs[comparison.runs["group"] == name] for name in (first, second)]
     told = difference(runs[0], runs[1], comparison.metric)
     if isinstance(told, str):
-        return f"{chosen}; whether they differ cannot be said: {told}"
+        return f"{chosen}. Whether they differ cannot be said: {told}"
     mean, intervals, missing = told
+    known = [*map(str, intervals), *missing]
     better = first if (mean > 0) == (comparison.metric in RISING) else second
     apart = all(interval.low > 0 or interval.high < 0 for interval in intervals)
-    verdict = f"they differ, {better} is better" if apart else "not shown to differ"
-    found = " and ".join(map(str, intervals))
-    without = f" ({missing})" if missing else ""
-    return f"{chosen}; test {comparison.metric} {mean:+.4g}, 95 % interval {found}{without}: {verdict}"
+    verdict = f"they differ, {better} is better" if apart else "they are not shown to differ"
+    return f"{chosen}. Test {comparison.metric} differs by {signed(mean)}, 95 % interval {'; '.join(known)}: {verdict}"
 
 
-def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> tuple[float, list[Interval], str] | str:
+def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> tuple[float, list[Interval], list[str]] | str:
     """First minus second, the mean over common seeds; its intervals; what is missing. Or else why there is no answer."""
     seeds = ["seed", "split_seed"]
     for runs in (first, second):
@@ -71,7 +70,7 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> tuple[
         pairs = [paired(pair, metric) for pair in both.head(MOST_SEEDS).to_dict("records")]
         drawn = bootstrap.differences(pairs, RESAMPLES)
         over = f"{len(pairs)} seeds" if len(pairs) > 1 else "one seed"
-        how = f"over {min(rows for *_, rows in pairs):,} test rows (paired bootstrap, {over})"
+        how = f"over {min(rows for *_, rows in pairs):,} test rows (paired bootstrap of {over})"
         low, high = np.nanpercentile(drawn, [2.5, 97.5])
         intervals.append(Interval(low, high, how))
     except OtherRowsError as error:
@@ -87,8 +86,8 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> tuple[
         low, high = test.confidence_interval(0.95)
         intervals.insert(0, Interval(low, high, how))
     else:
-        missing.append("one common seed, so nothing on the spread over seeds" if len(both) == 1 else "no spread over seeds")
-    return (float(apart.mean()), intervals, "; ".join(missing)) if intervals else "; ".join(missing)
+        missing.append("the spread over seeds is not known from one" if len(both) == 1 else "there is no spread over seeds")
+    return (float(apart.mean()), intervals, missing) if intervals else "; ".join(missing)
 
 
 class OtherRowsError(UserError):

@@ -10,12 +10,21 @@ from rich.table import Table
 
 def figure(value: float) -> str:
     """A metric with as many places as its size deserves."""
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 1e6 else f"{value:.4g}"
+    return f"{value:{places(value)}}"
+
+
+def places(value: float) -> str:
+    return ".4f" if abs(value) < 10 else ".2f" if abs(value) < 1e6 else ".4g"
+
+
+def signed(value: float) -> str:
+    """A difference; empty where there is none."""
+    return "" if math.isnan(value) else f"{value:+{places(value)}}"
 
 
 def pm(mean: float, sd: float = math.nan) -> str:
     """A mean, and its standard deviation where there is one."""
-    return "" if math.isnan(mean) else figure(mean) + ("" if math.isnan(sd) else f"±{figure(sd)}")
+    return "" if math.isnan(mean) else figure(mean) + ("" if math.isnan(sd) else f"±{sd:{places(mean)}}")
 
 
 def plain(*columns: str) -> Table:
