@@ -22,7 +22,8 @@ COLORS = colormaps["tab10"].colors  # type: ignore[attr-defined]
 def learning_curves(epochs: pd.DataFrame, ax: Axes, metric: str) -> Axes:
     """A metric by epoch (columns ``group``, ``run``, ``epoch`` and the metric's): mean of each group, ± deviation as a band.
 
-    Groups come in the order of their categories. A line ends where half of its runs have stopped; a group that has but one epoch, such as a baseline, is a dashed level.
+    Groups come in the order of their categories. A line ends where half of its runs have stopped; a group that has but one
+    epoch, such as a baseline, is a dashed level.
     """
     for number, (name, runs) in enumerate(epochs.groupby("group", observed=True)):
         color = COLORS[number % len(COLORS)]
