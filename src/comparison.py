@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,8 @@ COLUMNS = (
     "parameters",
     "seconds.total",
 )  # always there
-FIGURES = ("test.", "best.", "documented.", "parameters", "seconds.")
+HIDDEN = ("run", "error", "settings", "weights", "reason", "repeated")
+FIGURES = ("test.", "best.", "last.", "documented.", "parameters", "seconds.")
 RISING = ("r2", "roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "macro_f1", "f1", "top_5")  # higher is better
 # What the command line can set without making another experiment of a run.
 ASIDE = (
@@ -83,8 +85,10 @@ def collect(folders: list[Path]) -> pd.DataFrame:
     found[figures] = found[figures].apply(pd.to_numeric, errors="coerce").astype(float)  # whatever a foreign file has there
     status, errors = found["status"].tolist(), found["error"].tolist()
     settings: list[dict[str, str]] = []
+    weights = []
     for place, run in enumerate(found["run"]):
         settings.append({})
+        weights.append(tested_weights(Path(run)))
         if status[place] != "unreadable":
             try:
                 settings[-1] = history.keyed(history.overrides(run))
@@ -98,13 +102,23 @@ def collect(folders: list[Path]) -> pd.DataFrame:
             if "debug" in settings[place]:
                 reason[place] = f"debug={settings[place]['debug']}, which tells nothing of the network"
     honest = found["honest"].astype("boolean").fillna(found["protocol"].eq("honest"))
-    more = pd.DataFrame({"settings": settings, "reason": reason, "repeated": False}, index=found.index)
+    more = pd.DataFrame({"settings": settings, "weights": weights, "reason": reason, "repeated": False}, index=found.index)
     runs = pd.concat([found.drop(columns="honest"), more, honest.astype(bool)], axis=1)
     counted = runs[runs["reason"] == ""]
     experiment = [tuple(sorted(changed(own).items())) for own in counted["settings"]]
     same = counted[[*BY, "seed", "split_seed"]].assign(experiment=experiment)
     runs.loc[counted.index, "repeated"] = same.duplicated(keep="last")  # they are sorted by time
     return runs
+
+
+def tested_weights(run: Path) -> str:
+    """Whether the weights of the ``best`` or of the ``last`` epoch were tested; the best where nothing is known."""
+    try:
+        # the line is all that is wanted; thousands of whole configurations would take seconds to parse
+        said = re.search(r"^test_weights: (\w+)", (run / ".hydra" / "config.yaml").read_text(), re.MULTILINE)
+    except (OSError, ValueError):
+        return "best"
+    return said[1] if said else "best"
 
 
 def changed(settings: dict[str, str]) -> dict[str, str]:
@@ -118,12 +132,12 @@ def column(runs: pd.DataFrame, key: str, option: str = "--by") -> pd.Series:
     Raises:
         UserError: It is neither.
     """
-    if key in runs and key not in ("settings", "reason", "repeated"):
+    if key in runs and key not in HIDDEN:
         return runs[key].astype(object).where(runs[key].notna(), "-")
     if any(key in own for own in runs["settings"]):
         return pd.Series([own.get(key, "default") for own in runs["settings"]], runs.index, dtype=object)
     dotted = sorted({name for own in runs["settings"] for name in changed(own)})
-    plain = [name for name in runs if "." not in name and name not in ("run", "error", "settings", "reason", "repeated")]
+    plain = [name for name in runs if "." not in name and name not in HIDDEN]
     known = [*plain, *dotted]
     hint = nearest(key, known)
     if not hint.startswith("did"):
@@ -191,7 +205,8 @@ def headline(runs: pd.DataFrame, metric: str | None) -> str | None:
 
 def side_by_side(data: str, metric: str, runs: pd.DataFrame, keys: pd.DataFrame) -> Comparison:
     """One table: a row for each group of runs that agree in all ``keys``."""
-    told = [key for key in keys if key != "data"] or ["data"]
+    plain = [key for key in keys if key != "data"] or ["data"]
+    told = [key for key in plain if keys[key].nunique() > 1] or plain
     label = keys[told].astype(str).agg(" ".join, axis=1).str.strip()
     best = pd.Series(float("nan"), runs.index)
     for monitor in set(runs["monitor"].dropna()) & {name.removeprefix("best.") for name in runs}:
@@ -208,7 +223,7 @@ def side_by_side(data: str, metric: str, runs: pd.DataFrame, keys: pd.DataFrame)
             "runs": len(group),
             "seeds": len(group[["seed", "split_seed"]].drop_duplicates()),
             "honest": bool(group["honest"].all()),
-            "validation": group[f"best.val/{metric}"].mean() if f"best.val/{metric}" in group else float("nan"),
+            "validation": validated(group, metric).mean(),
             "monitor": only(group["monitor"]),
             "monitored": group["monitored"].mean() if only(group["monitor"]) != "several" else float("nan"),
             "parameters_min": group["parameters"].min(),
@@ -232,6 +247,12 @@ def side_by_side(data: str, metric: str, runs: pd.DataFrame, keys: pd.DataFrame)
     return Comparison(data, metric, groups, runs, text, list(notes(groups, text)))
 
 
+def validated(runs: pd.DataFrame, metric: str) -> pd.Series:
+    """A validation metric of the weights that were tested."""
+    at = {epoch: runs.get(f"{epoch}.val/{metric}", pd.Series(float("nan"), runs.index)) for epoch in ("best", "last")}
+    return at["last"].where(runs["weights"] == "last", at["best"])
+
+
 def only(values: pd.Series) -> str:
     """What all have in common, or that they have nothing."""
     return str(values.iloc[0]) if values.nunique() == 1 else "several"
@@ -244,7 +265,7 @@ def ranking(groups: pd.DataFrame, metric: str) -> tuple[str, str, bool]:
     loss, which weights, smoothing and scaling make another one for each network.
     """
     if groups["validation"].notna().all():
-        return "validation", f"validation {metric} at the tested epoch", metric in RISING
+        return "validation", f"validation {metric}", metric in RISING
     if groups["monitor"].nunique() == 1 and groups["monitor"].iloc[0] != "several":
         monitor = groups["monitor"].iloc[0]
         return "monitored", f"best {monitor}", monitor.rpartition("/")[2] in RISING

@@ -31,6 +31,7 @@ def readable(comparison: Comparison) -> pd.DataFrame:
     shown["documented"] = groups[f"{metric}_documented"].map(pm)
     shown["difference"] = groups[f"{metric}_difference"].map(signed)
     told = pd.DataFrame(shown)
+    told.index = pd.RangeIndex(1, len(told) + 1)
     return told[[name for name in told if name in keys or told[name].ne("").any()]]
 
 

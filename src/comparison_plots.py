@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ from src.plots import BLUE, GREY, ORANGE
 
 MOST = 30  # groups of a forest
 LINES = 8  # learning curves of a picture
+LONG = 30  # letters of a name
 COLORS = colormaps["tab10"].colors  # type: ignore[attr-defined]
 
 
@@ -37,7 +39,10 @@ def learning_curves(epochs: pd.DataFrame, ax: Axes, metric: str) -> Axes:
         ax.fill_between(kept.index, low, high, color=color, alpha=0.15, linewidth=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel=metric)
-    ax.legend(fontsize=8)
+    if max((len(str(name)) for name in epochs["group"].unique()), default=0) > LONG:
+        ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.12))  # long names would hide the curves
+    else:
+        ax.legend(fontsize=8)
     return ax
 
 
@@ -60,7 +65,7 @@ def forest(runs: pd.DataFrame, ax: Axes, metric: str, documented: pd.Series | No
     if documented is not None and (known := documented.reindex(names).dropna()).size:
         places = [names.index(name) for name in known.index]
         ax.plot(known, places, "D", color=ORANGE, markersize=6, markerfacecolor="none", label="documented")
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), names, fontsize=7 if max(map(len, names)) > LONG else None)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="x", color=GREY, alpha=0.2)
     ax.set(xlabel=metric)
@@ -68,19 +73,31 @@ def forest(runs: pd.DataFrame, ax: Axes, metric: str, documented: pd.Series | No
     return ax
 
 
+def metrics_of(comparison: Comparison, ax: Axes) -> Axes:
+    """The forest of a comparison's best groups."""
+    best, metric = comparison.groups.index[:MOST], comparison.metric
+    told = f"test {metric} on {comparison.data}"
+    runs = comparison.runs[comparison.runs["group"].isin(best)]
+    runs = runs.assign(group=pd.Categorical(runs["group"], best), **{told: runs[f"test.{metric}"]})
+    return forest(runs.sort_values("group", kind="stable"), ax, told, comparison.groups[f"{metric}_documented"])
+
+
+def curves_of(comparison: Comparison, ax: Axes) -> Axes:
+    """The learning curves of a comparison's best groups; an empty place where none has more than one epoch."""
+    epochs, name = curves(comparison)
+    if len(epochs):
+        return learning_curves(epochs, ax, name)
+    ax.axis("off")
+    return ax
+
+
 def draw(comparison: Comparison, folder: Path) -> list[Path]:
     """Draws the pictures of a comparison into a folder, named by its data set and metric; returns their files."""
-    epochs, name = curves(comparison)
-    groups, metric = comparison.groups, comparison.metric
-    best = groups.index[:MOST]
-    runs = comparison.runs[comparison.runs["group"].isin(best)]
-    runs = runs.assign(group=pd.Categorical(runs["group"], best), **{f"test {metric}": runs[f"test.{metric}"]})
-    runs = runs.sort_values("group", kind="stable")
-    start = f"{comparison.data}_{metric}"
+    start = f"{comparison.data}_{comparison.metric}"
     files = [folder / f"{start}_forest.png"]
-    documented = groups[f"{metric}_documented"]
-    height = 1.2 + 0.32 * len(best)
-    plots.save(files[0], lambda ax: forest(runs, ax, f"test {metric}", documented), (8, height), margins="tight")
+    height = 1.2 + 0.32 * min(MOST, len(comparison.groups))
+    plots.save(files[0], functools.partial(metrics_of, comparison), (8, height), margins="tight")
+    epochs, name = curves(comparison)
     if len(epochs):
         files.append(folder / f"{start}_curves.png")
         plots.save(files[1], lambda ax: learning_curves(epochs, ax, name), (8, 4.5), margins="tight")

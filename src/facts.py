@@ -101,7 +101,7 @@ def environment(*runs: Path) -> HTML:
     """Where and with what the runs were made: a row for each fact, with what differs between them."""
     found = [facts(results.read(run)) for run in runs]
     rows = {}
-    for name in found[0]:
+    for name in [name for name in found[0] if len(runs) == 1 or name not in ("started", "time")]:
         if values := list(dict.fromkeys(one[name] for one in found if one[name])):
             rows[name] = "; ".join(values[:MOST]) + (f"; and {len(values) - MOST} more" if len(values) > MOST else "")
     table = pd.DataFrame({"": rows}).reindex(list(rows))

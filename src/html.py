@@ -20,6 +20,7 @@ p, li { max-width: 46rem; }
 table { border-collapse: collapse; margin: .6rem 0; font-size: .85rem; font-variant-numeric: tabular-nums; border: 0; }
 th, td { padding: .25rem .9rem .25rem 0; text-align: left; vertical-align: top; border: 0; }
 th { border-bottom: 1px solid #8a94a3; white-space: nowrap; }
+tbody th { border-bottom: 0; }
 tbody tr:nth-child(even) { background: #f5f7fa; }
 td { overflow-wrap: break-word; }
 pre, code { font: .82rem/1.45 ui-monospace, "DejaVu Sans Mono", monospace; }

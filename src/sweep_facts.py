@@ -15,7 +15,7 @@ from src import comparison, comparison_plots, facts, html, paired, plots
 from src.comparison import Comparison
 from src.comparison_page import readable
 
-MOST = 200  # jobs that are listed
+GROUPS, JOBS = 25, 500  # as many are listed
 
 
 def headline(sweep: Path, runs: pd.DataFrame) -> HTML:
@@ -33,8 +33,10 @@ def summary(comparisons: list[Comparison]) -> HTML:
     for one in comparisons:
         verdict = paired.best_two(one)
         said = [f"<p>{escape(text)}.</p>" for text in [*one.notes, *([verdict] if verdict else [])]]
+        if len(one.groups) > GROUPS:
+            said.insert(0, f"<p>The first {GROUPS} of {len(one.groups)} groups; every run stands below.</p>")
         title = f"<h3>{escape(one.data)}, test {escape(one.metric)}</h3>"
-        parts += [title, html.table(readable(one).head(MOST)), *said]
+        parts += [title, html.table(readable(one).head(GROUPS)), *said]
     return HTML("".join(parts) or "<p>None of the runs was tested.</p>")
 
 
@@ -51,6 +53,8 @@ def differed(runs: pd.DataFrame) -> HTML:
     """The keys that were not the same in all runs, with their values."""
     rows = []
     for key, values in given(runs).items():
+        if str(key).startswith(comparison.ASIDE) and "seed" not in str(key):
+            continue
         told = values.value_counts(sort=False)
         few = ", ".join(f"{value} ({count})" for value, count in told.items()) if len(told) <= 20 else f"{len(told)} values"
         rows.append({"key": key, "values (runs)": few})
@@ -70,7 +74,7 @@ def by_key(comparisons: list[Comparison]) -> Figure | HTML:
         (one, key, values)
         for one in comparisons
         for key, values in given(one.runs).items()
-        if key not in comparison.ASIDE and values.nunique() < min(len(values), 20)
+        if not str(key).startswith(comparison.ASIDE) and values.nunique() < min(len(values), 20)
     ]
     if not panels:
         return HTML("<p>No key has several runs for each of its values.</p>")
@@ -78,7 +82,7 @@ def by_key(comparisons: list[Comparison]) -> Figure | HTML:
     size = (8, max(1.8, sum(heights)))
     drawn, axes = plt.subplots(len(panels), 1, figsize=size, height_ratios=heights, layout="constrained", squeeze=False)
     for ax, (one, key, values) in zip(axes.flat, panels, strict=True):
-        name = f"test {one.metric}"
+        name = f"test {one.metric} on {one.data}"
         plots.spread(one.runs.assign(**{key: values, name: one.runs[f"test.{one.metric}"]}), ax, name, by=str(key))
     plt.close(drawn)
     return drawn
@@ -108,8 +112,8 @@ def jobs(runs: pd.DataFrame, comparisons: list[Comparison]) -> HTML:
                 "run": [Path(run).name for run in one.runs["run"]],
             }
         )
-        more = f"<p>and {len(table) - MOST} more</p>" if len(table) > MOST else ""
-        listed = f"{html.table(table.head(MOST))}{more}"
+        more = f"<p>and {len(table) - JOBS} more</p>" if len(table) > JOBS else ""
+        listed = f"{html.table(table.head(JOBS))}{more}"
         parts.append(f"<details><summary>{escape(one.data)}: {len(table)} runs</summary>{listed}</details>")
     return HTML("".join(parts))
 
