@@ -182,8 +182,8 @@ def apart(settings: pd.Series) -> pd.Series:
     own = [changed(one) for one in settings]
     common = set.intersection(*(set(one.items()) for one in own))
     keys = {key for one in own for key in one}
-    last = [key.rpartition(".")[2] for key in keys]
-    short = {key: name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)}
+    last = {key: re.sub(r".*\.(?=[^._])|.*\.(?=[^.]+\._)", "", key) for key in keys}  # _target_ says nothing alone
+    short = {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}
     texts = [" ".join(f"{short[key]}={one[key]}" for key in sorted(one) if (key, one[key]) not in common) for one in own]
     return pd.Series(texts, settings.index)
 

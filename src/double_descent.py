@@ -108,8 +108,12 @@ def draw_errors(errors: pd.DataFrame, ax: Axes, threshold: float, label: str) ->
             ax.plot(errors.index, errors[name], ".-", color=color, label="test, ridge penalty" if name == "ridge" else name)
     ax.axvline(threshold, color=GREY, linestyle="--", linewidth=1, label=label)
     ax.set(xscale="log", yscale="log", xlabel=errors.index.name, ylabel="mean squared error")
-    ax.set_ylim(bottom=errors["test"].min() / 1000)  # an error of nothing has no place on this axis
-    ax.set_xticks(errors.index[:: -(-len(errors) // 10)])
+    ax.set_ylim(bottom=errors["test"].min() / 30)  # an error of nothing has no place on this axis
+    ticks: list[float] = []
+    for size in errors.index:
+        if not ticks or size > 1.4 * ticks[-1]:  # numbers that have room
+            ticks.append(size)
+    ax.set_xticks(ticks)
     ax.xaxis.set_major_formatter(ScalarFormatter())
     ax.minorticks_off()
     ax.legend()

@@ -40,7 +40,8 @@ def best_two(comparison: Comparison) -> str | None:
     if len(ranked) < 2 or not comparison.ranking:
         return None
     first, second = ranked.index[:2]
-    chosen = f"The best two by {comparison.ranking}: {first}, and {second}"
+    tested = "" if ranked["honest"].iloc[1] or not ranked["honest"].iloc[0] else ", which validated on the test rows"
+    chosen = f"The best two by {comparison.ranking}: {first}, and {second}{tested}"
     runs = [comparison.runs[comparison.runs["group"] == name] for name in (first, second)]
     told = difference(runs[0], runs[1], comparison.metric)
     if isinstance(told, str):
