@@ -21,20 +21,27 @@ def load(run: Path | str) -> pd.DataFrame:
     """One run's ``metrics.csv``: one row per epoch.
 
     Raises:
-        UserError: The folder has no metrics.
+        UserError: The folder has no metrics, or damaged ones.
     """
-    path = Path(run) / "metrics.csv"
-    try:
-        return pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file; give the folder that a run printed") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
+    return table(Path(run) / "metrics.csv")
 
 
 def predictions(run: Path | str) -> pd.DataFrame:
-    """One run's ``predictions.csv``: one row per test sample, named by the first column."""
-    return pd.read_csv(Path(run) / "predictions.csv", index_col=0)
+    """One run's ``predictions.csv``: one row per test sample, named by the first column.
+
+    Raises:
+        UserError: The folder has none, or a damaged one.
+    """
+    return table(Path(run) / "predictions.csv", index_col=0)
+
+
+def table(path: Path, **options: Any) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, **options)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; give the folder that a run printed") from None
+    except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f"{path}: cannot be read ({sentence(error)})") from error
 
 
 def forecast(run: Path | str) -> pd.DataFrame:
@@ -57,8 +64,8 @@ def runs(*logs: Path | str) -> pd.DataFrame:
         except UserError as error:
             result = {"status": "unreadable", "error": str(error)}
         found.append({"run": folder} | result)
-    table = pd.json_normalize(found)
-    return table.sort_values("started", kind="stable", ignore_index=True) if "started" in table else table
+    whole = pd.json_normalize(found)
+    return whole.sort_values("started", kind="stable", ignore_index=True) if "started" in whole else whole
 
 
 def run_folders(logs: Path | str) -> Iterator[str]:
@@ -75,9 +82,9 @@ def jobs(sweep: Path | str) -> pd.DataFrame:
     ``data.length`` and the like are texts, empty where a run has left the key alone. What has no dot in its name (``seed``,
     ``model``) is in ``result.json`` already.
     """
-    table = runs(sweep)
-    keys = given([overrides(run) for run in table["run"]])
-    return table.join(keys[[key for key in keys if "." in key]].fillna(""))
+    found = runs(sweep)
+    keys = given([overrides(run) for run in found["run"]])
+    return found.join(keys[[key for key in keys if "." in key]].fillna(""))
 
 
 def overrides(run: Path | str) -> list[str]:

@@ -41,7 +41,9 @@ def test_pictures_show_fit_and_errors() -> None:
     x, y = double_descent.sample(20, seed=1)
     ax = double_descent.draw_fit(x, y, 20, Figure().add_subplot())
     spline = next(line for line in ax.get_lines() if line.get_label() == "spline")
-    assert np.interp(x, spline.get_xdata(), spline.get_ydata()) == pytest.approx(y, abs=0.1), "20 degrees pass through 20 points"
+    assert np.interp(x, spline.get_xdata(), spline.get_ydata()) == pytest.approx(y, abs=0.1), (
+        "20 degrees pass through 20 points"
+    )
     errors = pd.DataFrame({"train": [1.0, 0.1], "test": [2.0, 3.0]}, index=pd.Index([1, 10], name="width"))
     ax = double_descent.draw_errors(errors, Figure().add_subplot(), 5, "as many as rows")
     drawn = {line.get_label(): list(line.get_ydata()) for line in ax.get_lines()}
