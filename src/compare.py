@@ -70,7 +70,8 @@ def compare(asked: argparse.Namespace) -> None:
     if not tables:
         print("none of these runs counts")
     left_out = excluded(runs)
-    print(*left_out[:MOST], *([f"and {len(left_out) - MOST} more such lines"] if len(left_out) > MOST else []), sep="\n")
+    for line in [*left_out[:MOST], *([f"and {len(left_out) - MOST} more"] if len(left_out) > MOST else [])]:
+        print(line)
     if asked.csv:
         output.write(comparison.table(tables), asked.csv)
         print(f"table: {asked.csv}")
@@ -102,15 +103,16 @@ def show(one: Comparison, verdict: str | None) -> None:
     display(table)
     if len(shown) > MOST:
         print(f"... and {len(shown) - MOST} more rows; --csv has all of them, --by KEYS pools them")
-    print("", *one.notes, *([verdict] if verdict else []), sep="\n")
+    if said := [*one.notes, *([verdict] if verdict else [])]:
+        print("", *said, sep="\n")
 
 
 def excluded(runs: pd.DataFrame) -> list[str]:
     """One line for each run that does not count, and one for all repeats."""
     lines = [f"{run}: {reason}" for run, reason in zip(runs["run"], runs["reason"], strict=True) if reason]
-    lines = [f"\nnot counted, {len(lines)} of {len(runs)} runs:", *lines] if lines else []
+    lines = [f"\nNot counted, {len(lines)} of {len(runs)} runs:", *lines] if lines else []
     if count := int(runs["repeated"].sum()):
-        lines.append(f"{count} runs have been repeated since with the same settings and seeds; the newest of each counts")
+        lines.append(f"\n{count} runs have been repeated since with the same settings and seeds; the newest of each counts")
     return lines
 
 

@@ -207,7 +207,7 @@ def side_by_side(data: str, metric: str, runs: pd.DataFrame, keys: pd.DataFrame)
     """One table: a row for each group of runs that agree in all ``keys``."""
     plain = [key for key in keys if key != "data"] or ["data"]
     told = [key for key in plain if keys[key].nunique() > 1] or plain
-    label = keys[told].astype(str).agg(" ".join, axis=1).str.strip()
+    label = keys[told].astype(str).agg(" ".join, axis=1).str.strip().replace("", "default settings")
     best = pd.Series(float("nan"), runs.index)
     for monitor in set(runs["monitor"].dropna()) & {name.removeprefix("best.") for name in runs}:
         best = best.mask(runs["monitor"] == monitor, runs[f"best.{monitor}"])
