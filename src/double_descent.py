@@ -58,7 +58,7 @@ def fit(x: np.ndarray, y: np.ndarray, degrees: int, at: np.ndarray) -> np.ndarra
     return natural_basis(at, knots) @ minimum_norm(natural_basis(x, knots), y)
 
 
-def errors(degrees: list[int], points: int = 20, samples: int = 100) -> pd.DataFrame:
+def errors(degrees: list[int], points: int = 20, samples: int = 50) -> pd.DataFrame:
     """Mean squared errors by ``degrees``, the median over samples of ``points`` points each.
 
     ``train`` is the error to the noisy points, ``test`` to 1,000 new ones, ``ridge`` the same of a fit with a penalty on the
