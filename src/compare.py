@@ -51,6 +51,10 @@ def arguments() -> argparse.Namespace:
 
 def compare(asked: argparse.Namespace) -> None:
     """Prints the tables, and writes what else is asked for."""
+    for folder in asked.folders:
+        if not folder.is_dir():
+            what = "is a file" if folder.is_file() else "there is no such folder"
+            raise UserError(f"{folder}: {what}; give the folder of one or many runs, such as logs")
     for path, key in ((asked.csv, "--csv"), (asked.html, "--html")):
         if path:
             output.check(path, key)
@@ -112,7 +116,9 @@ def excluded(runs: pd.DataFrame) -> list[str]:
     lines = [f"{run}: {reason}" for run, reason in zip(runs["run"], runs["reason"], strict=True) if reason]
     lines = [f"\nNot counted, {len(lines)} of {len(runs)} runs:", *lines] if lines else []
     if count := int(runs["repeated"].sum()):
-        lines.append(f"\n{count} runs have been repeated since with the same settings and seeds; the newest of each counts")
+        lines.append(
+            f"\n{count} runs have been repeated since with the same settings, seeds and data; the newest of each counts"
+        )
     return lines
 
 

@@ -66,17 +66,14 @@ class Comparison(NamedTuple):
 def collect(folders: list[Path]) -> pd.DataFrame:
     """All :func:`history.runs` below some folders, with what each has set (``settings``) and why it does not count.
 
-    ``reason`` is empty for a run that counts: one that came to its end and was tested, and has not been repeated since. Runs
-    with the same settings and the same seeds are repeats of one another, of which the newest counts: equal seeds have equal
-    results, and would make the spread over seeds look smaller than it is.
+    ``reason`` is empty for a run that came to its end and was tested. Runs with the same settings, seeds and data are repeats
+    of one another, and all but the newest are ``repeated``: equal seeds have equal results, and would make the spread over
+    seeds look smaller than it is.
 
     Raises:
-        UserError: A folder is none, or no run is below it.
+        UserError: No run is below one of the folders.
     """
     for folder in folders:
-        if not folder.is_dir():
-            what = "is a file" if folder.is_file() else "there is no such folder"
-            raise UserError(f"{folder}: {what}; give the folder of one or many runs, such as logs")
         if next(history.run_folders(folder), None) is None:
             raise UserError(f"{folder}: no run is below it; give the folder of one or many runs, such as logs")
     found = history.runs(*folders)
@@ -106,7 +103,7 @@ def collect(folders: list[Path]) -> pd.DataFrame:
     runs = pd.concat([found.drop(columns="honest"), more, honest.astype(bool)], axis=1)
     counted = runs[runs["reason"] == ""]
     experiment = [tuple(sorted(changed(own).items())) for own in counted["settings"]]
-    same = counted[[*BY, "seed", "split_seed"]].assign(experiment=experiment)
+    same = counted[[*BY, "seed", "split_seed", "fingerprint"]].assign(experiment=experiment)
     runs.loc[counted.index, "repeated"] = same.duplicated(keep="last")  # they are sorted by time
     return runs
 
@@ -163,29 +160,36 @@ def compare(runs: pd.DataFrame, by: list[str] | None = None, metric: str | None 
     values = {key: column(runs, key) for key in keys}
     known = metrics(runs)
     if metric is not None and metric not in known:
-        raise UserError(f"--metric {metric}: no run has been tested by it; {nearest(metric, known)}")
+        hint = nearest(metric, known) if known else "nor by any other"
+        raise UserError(f"--metric {metric}: no run has been tested by it; {hint}")
     counted = runs[(runs["reason"] == "") & ~runs["repeated"]]
     found = []
     for data, left in counted.groupby("data", sort=True):
         while len(left) and (name := headline(left, metric)):
             ours = left[left[f"test.{name}"].notna()]
             shown = pd.DataFrame({key: values[key].loc[ours.index] for key in keys})
-            if by is None and (own := apart(ours["settings"])).any():
+            if by is None and (own := apart(ours)).any():
                 shown["settings"] = own
             found.append(side_by_side(str(data), name, ours, shown))
             left = left.drop(ours.index)
     return found
 
 
-def apart(settings: pd.Series) -> pd.Series:
-    """What each run has set that not all of them have, in words: the keys by their last parts, where these are enough."""
-    own = [changed(one) for one in settings]
+def apart(runs: pd.DataFrame) -> pd.Series:
+    """What each run has set that not all of them have, in words: the keys by their last parts, where these are enough.
+
+    Where the same settings have met different data - another file, or another version of it - the data's fingerprint follows.
+    """
+    own = [changed(one) for one in runs["settings"]]
     common = set.intersection(*(set(one.items()) for one in own))
     keys = {key for one in own for key in one}
     last = {key: re.sub(r".*\.(?=[^._])|.*\.(?=[^.]+\._)", "", key) for key in keys}  # _target_ says nothing alone
     short = {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}
     texts = [" ".join(f"{short[key]}={one[key]}" for key in sorted(one) if (key, one[key]) not in common) for one in own]
-    return pd.Series(texts, settings.index)
+    told = pd.Series(texts, runs.index)
+    prints = runs["fingerprint"].astype(str)
+    several = prints.groupby([runs[key] for key in (*BY, "split_seed")] + [told], dropna=False).transform("nunique") > 1
+    return told.where(~several, (told + " fingerprint=" + prints.str[:6]).str.strip())
 
 
 def metrics(runs: pd.DataFrame) -> list[str]:

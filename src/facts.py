@@ -100,6 +100,8 @@ def configuration(run: Path) -> HTML:
 def environment(*runs: Path) -> HTML:
     """Where and with what the runs were made: a row for each fact, with what differs between them."""
     found = [facts(results.read(run)) for run in runs]
+    if not found:
+        return HTML("<p>Nothing is known of it.</p>")
     rows = {}
     for name in [name for name in found[0] if len(runs) == 1 or name not in ("started", "time")]:
         if values := list(dict.fromkeys(one[name] for one in found if one[name])):

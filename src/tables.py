@@ -34,6 +34,6 @@ def plain(*columns: str) -> Table:
 
 def display(table: Table) -> None:
     """Prints a table in its full width, however narrow the terminal."""
-    console = Console()
+    console = Console(markup=False)  # a list of names in brackets is no style
     console.width = max(console.width, console.measure(table, options=console.options.update(width=1000)).maximum)
     console.print(table)

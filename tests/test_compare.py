@@ -101,6 +101,16 @@ def test_of_repeated_runs_the_newest_counts() -> None:
     assert "logs/a" not in one.runs["run"].tolist()
 
 
+def test_the_same_settings_on_other_data_are_no_repeat() -> None:
+    leave("logs/a", seed=0, fingerprint="aaaaaaaa")
+    leave("logs/b", seed=0, fingerprint="bbbbbbbb", started="2036-01-02T00:00:00+00:00")
+    (one,) = tables()
+    assert sorted(one.groups.index) == ["fingerprint=aaaaaa", "fingerprint=bbbbbb"]
+    leave("logs/c", seed=0, fingerprint="bbbbbbbb")
+    (one,) = tables()
+    assert one.groups["runs"].tolist() == [1, 1]
+
+
 def test_groups_rank_by_validation_and_what_validated_on_the_test_rows_comes_last() -> None:
     seeds("lucky", 0.5, validation=3.0)
     seeds("solid", 1.0, validation=2.0)
