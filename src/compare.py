@@ -64,9 +64,9 @@ def compare(asked: argparse.Namespace) -> None:
     if by == []:
         raise UserError("--by: names no key; give some, as in --by model,protocol")
 
-    from src import comparison, paired
+    from src import comparison, experiments, paired
 
-    runs = comparison.collect(asked.folders)
+    runs = experiments.collect(asked.folders)
     tables = comparison.compare(runs, by, asked.metric)
     verdicts = [paired.best_two(one) for one in tables]
     for one, verdict in zip(tables, verdicts, strict=True):

@@ -65,7 +65,9 @@ def runs(*logs: Path | str) -> pd.DataFrame:
             result = {"status": "unreadable", "error": str(error)}
         found.append({"run": folder} | result)
     whole = pd.json_normalize(found)
-    return whole.sort_values("started", kind="stable", ignore_index=True) if "started" in whole else whole
+    if "started" not in whole:
+        return whole
+    return whole.sort_values("started", key=lambda times: times.astype(str), kind="stable", ignore_index=True)
 
 
 def run_folders(logs: Path | str) -> Iterator[str]:

@@ -83,8 +83,11 @@ def read(folder: Path | str) -> dict[str, Any]:
         result = json.loads(path.read_text())
         if missing := [key for key in start() if key not in result]:
             raise ValueError(f"{', '.join(missing)} missing")
-        parts = [result[key] or {} for key in ("best", "last", "test", "documented")]
-        if not all(isinstance(part, dict) for part in [result, result["seconds"], *parts]):
+        parts = [result, result["seconds"], *(result[key] or {} for key in ("best", "last", "test", "documented"))]
+        names = [result[key] or "" for key in ("status", "data", "model", "protocol", "monitor", "started", "fingerprint")]
+        numbers = [result[key] or 0 for key in ("seed", "split_seed", "parameters")]
+        typed = [(parts, dict), (names, str), (numbers, int)]
+        if not all(isinstance(value, kind) for values, kind in typed for value in values):
             raise ValueError("it is not what a run leaves")
         return result
     except (FileNotFoundError, NotADirectoryError):

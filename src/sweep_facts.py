@@ -11,7 +11,7 @@ from IPython.display import HTML
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from src import comparison, comparison_plots, facts, html, paired, plots
+from src import comparison_plots, experiments, facts, html, paired, plots
 from src.comparison import Comparison
 from src.comparison_page import readable
 
@@ -53,7 +53,7 @@ def differed(runs: pd.DataFrame) -> HTML:
     """The keys that were not the same in all runs, with their values."""
     rows = []
     for key, values in given(runs).items():
-        if str(key).startswith(comparison.ASIDE) and "seed" not in str(key):
+        if str(key).startswith(experiments.ASIDE) and "seed" not in str(key):
             continue
         told = values.value_counts(sort=False)
         few = ", ".join(f"{value} ({count})" for value, count in told.items()) if len(told) <= 20 else f"{len(told)} values"
@@ -74,7 +74,7 @@ def by_key(comparisons: list[Comparison]) -> Figure | HTML:
         (one, key, values)
         for one in comparisons
         for key, values in given(one.runs).items()
-        if not str(key).startswith(comparison.ASIDE) and values.nunique() < min(len(values), 20)
+        if not str(key).startswith(experiments.ASIDE) and values.nunique() < min(len(values), 20)
     ]
     if not panels:
         return HTML("<p>No key has several runs for each of its values.</p>")

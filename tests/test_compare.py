@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 from sklearn import metrics
 
-from src import bootstrap, comparison, comparison_plots, history, paired, results
+from src import bootstrap, comparison, comparison_plots, experiments, history, paired, results
 
 ACTUAL = np.random.default_rng(0).normal(size=80)
 
@@ -47,7 +47,7 @@ def seeds(model: str, noise: float, count: int = 5, **known: Any) -> None:
 
 
 def tables(*folders: str, **options: Any) -> list[comparison.Comparison]:
-    return comparison.compare(comparison.collect([Path(folder) for folder in folders or ("logs",)]), **options)
+    return comparison.compare(experiments.collect([Path(folder) for folder in folders or ("logs",)]), **options)
 
 
 def test_real_runs_stand_side_by_side(call) -> None:
@@ -138,6 +138,7 @@ def test_what_does_not_count_is_listed_and_harms_nobody(call) -> None:
     leave("logs/debug", seed=4, given=("debug=one_batch",))
     leave("logs/odd", seed=5, test={"mae": "low"})
     leave("logs/wrong", seed=6, seconds=3)
+    leave("logs/foreign", seed=12, started=3, monitor=["val/loss"])
     (leave("logs/overrides", seed=7) / ".hydra" / "overrides.yaml").write_text("- [")
     (leave("logs/cut", seed=8) / "result.json").write_text('{"status": "fin')
     (leave("logs/list", seed=9) / "result.json").write_text("[1, 2]")
@@ -145,7 +146,7 @@ def test_what_does_not_count_is_listed_and_harms_nobody(call) -> None:
     (leave("logs/begun", seed=11) / "result.json").unlink()
     status, out, err = call("logs", entry="compare")
     assert (status, err) == (0, "")
-    assert "Not counted, 11 of 12 runs:" in out
+    assert "Not counted, 12 of 13 runs:" in out
     told = dict(re.findall(r"^logs/(\w+): (.*)", out, re.MULTILINE))
     assert told["failed"] == "failed: ValueError: no"
     assert told["diverged"] == "diverged"
@@ -153,6 +154,7 @@ def test_what_does_not_count_is_listed_and_harms_nobody(call) -> None:
     assert told["debug"].startswith("debug=one_batch")
     assert {name for name, why in told.items() if why.startswith("unreadable: ")} == {
         "wrong",
+        "foreign",
         "overrides",
         "cut",
         "list",
