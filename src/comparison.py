@@ -10,8 +10,7 @@ import pandas as pd
 from src.cli import nearest
 from src.errors import UserError
 from src.experiments import BY, HIDDEN, apart, changed
-
-RISING = ("r2", "roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "macro_f1", "f1", "top_5")  # higher is better
+from src.results import is_error
 
 
 class Comparison(NamedTuple):
@@ -34,7 +33,7 @@ class Comparison(NamedTuple):
     notes: list[str]
 
 
-def column(runs: pd.DataFrame, key: str, option: str = "--by") -> pd.Series:
+def column(runs: pd.DataFrame, key: str) -> pd.Series:
     """What the runs have by a column's name, or have set by an override's; ``default`` where a run has left it alone.
 
     Raises:
@@ -50,7 +49,7 @@ def column(runs: pd.DataFrame, key: str, option: str = "--by") -> pd.Series:
     hint = nearest(key, known)
     if not hint.startswith("did"):
         hint = f"there are {', '.join(known[:30])}{' and more' if len(known) > 30 else ''}"
-    raise UserError(f"{option} {key}: these runs have no such column, nor has any set that key; {hint}")
+    raise UserError(f"--by {key}: these runs have no such column, nor has any set that key; {hint}")
 
 
 def compare(runs: pd.DataFrame, by: list[str] | None = None, metric: str | None = None) -> list[Comparison]:
@@ -113,9 +112,7 @@ def side_by_side(data: str, metric: str, runs: pd.DataFrame, keys: pd.DataFrame)
     rows = []
     for _, group in runs.groupby("group", sort=False):
         settings = pd.DataFrame([changed(own) for own in group["settings"]]).fillna("default")
-        differing = (
-            [key for key in settings if settings[key].nunique() > 1 and key not in keys] if "settings" not in keys else []
-        )
+        several = [key for key in settings if settings[key].nunique() > 1 and key not in keys]
         row = {
             **keys.loc[group.index[0]],
             "runs": len(group),
@@ -127,7 +124,7 @@ def side_by_side(data: str, metric: str, runs: pd.DataFrame, keys: pd.DataFrame)
             "parameters_min": group["parameters"].min(),
             "parameters_max": group["parameters"].max(),
             "seconds": group["seconds.total"].mean(),
-            "differing": differing,
+            "differing": several if "settings" not in keys else [],
         }
         for name in [metric, *(name for name in metrics(group) if name != metric)]:
             values = group[f"test.{name}"]
@@ -163,11 +160,11 @@ def ranking(groups: pd.DataFrame, metric: str) -> tuple[str, str, bool]:
     loss, which weights, smoothing and scaling make another one for each network.
     """
     if groups["validation"].notna().all():
-        return "validation", f"validation {metric}", metric in RISING
+        return "validation", f"validation {metric}", not is_error(metric)
     if groups["monitor"].nunique() == 1 and groups["monitor"].iloc[0] != "several":
         monitor = groups["monitor"].iloc[0]
-        return "monitored", f"best {monitor}", monitor.rpartition("/")[2] in RISING
-    return "validation", "", metric in RISING
+        return "monitored", f"best {monitor}", not is_error(monitor)
+    return "validation", "", not is_error(metric)
 
 
 def notes(groups: pd.DataFrame, ranked: str) -> Iterator[str]:

@@ -9,34 +9,14 @@ import pandas as pd
 
 from src import history
 from src.errors import UserError
+from src.identity import IDLE
 
 BY = ["data", "model", "protocol"]
-COLUMNS = (
-    *BY,
-    "error",
-    "seed",
-    "split_seed",
-    "honest",
-    "monitor",
-    "fingerprint",
-    "parameters",
-    "seconds.total",
-)  # always there
+COLUMNS = [*BY, "error", "seed", "split_seed", "honest", "monitor", "fingerprint", "parameters", "seconds.total"]
 HIDDEN = ("run", "error", "settings", "weights", "reason", "repeated")
 FIGURES = ("test.", "best.", "last.", "documented.", "parameters", "seconds.")
 # What the command line can set without making another experiment of a run.
-ASIDE = (
-    "seed",
-    "data.split_seed",
-    "data_dir",
-    "hydra.",
-    "resume",
-    "callbacks.progress",
-    "logger",
-    "threads",
-    "accelerator",
-    "sweep",
-)
+ASIDE = (*IDLE, "seed", "data.split_seed", "hydra.", "logger", "threads", "accelerator")
 
 
 def collect(folders: list[Path]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src import encoder, results, vectors, weights
+from src import encoder, multirun, results, vectors, weights
 from src.cli import compose, explain, jobs, reference, refuse, sentence
 from src.errors import UserError
 from src.schema import check, ignored, trains
@@ -48,13 +48,19 @@ class Launch(Callback):
         try:
             notes: set[str] = set()
             params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-            for overrides in differing(jobs([*params, *config.hydra.overrides.task])):
+            given = [*params, *config.hydra.overrides.task]
+            total = multirun.count(given)
+            multirun.confirmed(total, bool(config.sweep.confirm))
+            multirun.check_folder(config)
+            for overrides in differing(jobs(given)):
                 try:
                     experiment = checked(composed(config_name, overrides), config_name, overrides, sweep=True)
                 except UserError as error:
                     raise UserError(f"job {' '.join(overrides)}: {error}") from error
                 notes |= set(ignored(experiment, overrides))
-            folder = claim(Path(config.hydra.sweep.dir))
+            folder = Path(config.hydra.sweep.dir)
+            folder = folder if multirun.goes_on(config) else claim(folder)
+            multirun.begin(folder, total)
         except Exception as error:
             refuse(sentence(error, named=not isinstance(error, UserError | HydraException)))
         for note in sorted(notes):
@@ -63,12 +69,6 @@ class Launch(Callback):
         with open_dict(config):
             # the jobs compose their configuration anew, from these overrides
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        from src.sweep import report
-
-        if report(Path(config.hydra.sweep.dir)):
-            raise SystemExit(1)
 
 
 def differing(sweep: list[list[str]]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Tables that an entry point writes where the user says."""
+"""Where things are, and tables that an entry point writes where the user says."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from src.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def shown(folder: Path) -> str:
+    """A folder as a user would type it."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def check(path: Path, key: str = "output") -> None:

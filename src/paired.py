@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from src import bootstrap, history
-from src.comparison import RISING, Comparison
+from src.comparison import Comparison
 from src.errors import UserError
+from src.results import is_error
 from src.tables import figure, signed
 
 RESAMPLES = 1000
@@ -48,7 +49,7 @@ def best_two(comparison: Comparison) -> str | None:
         return f"{chosen}. Whether they differ cannot be said: {told}"
     mean, intervals, missing = told
     known = [*map(str, intervals), *missing]
-    better = first if (mean > 0) == (comparison.metric in RISING) else second
+    better = first if (mean < 0) == is_error(comparison.metric) else second
     apart = all(interval.low > 0 or interval.high < 0 for interval in intervals)
     verdict = f"they differ, {better} is better" if apart else "they are not shown to differ"
     return f"{chosen}. Test {comparison.metric} differs by {signed(mean)}, 95 % interval {'; '.join(known)}: {verdict}"
