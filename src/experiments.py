@@ -32,7 +32,7 @@ def collect(folders: list[Path]) -> pd.DataFrame:
     for folder in folders:
         if next(history.run_folders(folder), None) is None:
             raise UserError(f"{folder}: no run is below it; give the folder of one or many runs, such as logs")
-    found = history.runs(*folders)
+    found = history.runs(*folders, begun=True)
     found = found.reindex(columns=list(dict.fromkeys([*found, *COLUMNS])))
     figures = [name for name in found if name.startswith(FIGURES)]
     found[figures] = found[figures].apply(pd.to_numeric, errors="coerce").astype(float)  # whatever a foreign file has there

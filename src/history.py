@@ -49,16 +49,18 @@ def forecast(run: Path | str) -> pd.DataFrame:
     return pd.read_csv(Path(run) / "forecast.csv", index_col=0, parse_dates=True)
 
 
-def runs(*logs: Path | str) -> pd.DataFrame:
-    """Every run below one or several folders, oldest first: one row per run, nested keys joined by dots.
+def runs(*logs: Path | str, begun: bool = False) -> pd.DataFrame:
+    """Every run below one or several folders, oldest first: one row per ``result.json``, nested keys joined by dots.
 
-    A damaged ``result.json``, or a run that was cut short before it had one, gives a row with status ``unreadable`` and the
-    reason as its error.
+    A damaged ``result.json`` gives a row with status ``unreadable`` and the reason as its error; with ``begun``, so does a
+    run that was cut short before it had one.
     """
     found: list[dict[str, Any]] = []
     for folder in sorted({folder for log in logs for folder in run_folders(log)}):
         try:
             if not (Path(folder) / "result.json").exists():
+                if not begun:
+                    continue
                 raise UserError("there is no result.json: the run was cut short before it began, or has only just begun")
             result = results.read(folder)
         except UserError as error:
