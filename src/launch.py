@@ -51,6 +51,7 @@ class Launch(Callback):
             given = [*params, *config.hydra.overrides.task]
             total = multirun.count(given)
             multirun.confirmed(total, bool(config.sweep.confirm))
+            multirun.check_launcher(config)
             multirun.check_folder(config)
             for overrides in differing(jobs(given)):
                 try:

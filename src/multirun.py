@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +36,11 @@ class Sweep:
 
 
 _launched: list[Sweep] = []
+
+# Between this process and the one that watches over it (src.supervise): where to write the folder of the sweep, and the
+# jobs that have crashed, which do not run again.
+place: int | None = None
+crashed: list[Path] = []
 
 
 def count(overrides: list[str]) -> int:
@@ -106,6 +112,14 @@ def goes_on(config: DictConfig) -> bool:
     return any(text.startswith("hydra.sweep.subdir='${sum:") for text in given_to(config))
 
 
+def check_launcher(config: DictConfig) -> None:
+    """Raises a UserError if the jobs cannot be launched from this machine."""
+    if config.hydra.launcher._target_.endswith("SlurmLauncher") and not shutil.which("srun"):
+        raise UserError(
+            "hydra/launcher: this machine has no srun; start the sweep where SLURM is, or take hydra/launcher=submitit_local"
+        )
+
+
 def check_folder(config: DictConfig) -> None:
     """Raises a UserError if the sweep would run into another one, or its jobs could not be told apart."""
     folder = Path(config.hydra.sweep.dir)
@@ -135,6 +149,8 @@ def begin(folder: Path, total: int) -> None:
         around.enter_context(stopping.listening())
         around.enter_context(Watch(folder, total, [path for path in folder.iterdir() if path.is_dir()]))
         _launched[:] = [Sweep(folder, total, around.pop_all())]
+    if place is not None:
+        os.write(place, str(folder).encode())
 
 
 @contextlib.contextmanager
@@ -192,7 +208,7 @@ def done(folder: Path, config: DictConfig, hydra: Any) -> float | None:
     if earlier is None:
         return None
     result = results.read(earlier)
-    if result["status"] in identity.DONE:
+    if result["status"] in identity.DONE or earlier.resolve() in crashed:
         shutil.rmtree(folder)
         return result["best"][config.monitor] if result["best"] else float("nan")
     if result["status"] == "interrupted" and (earlier / "checkpoints" / "last.ckpt").is_file():

@@ -55,6 +55,8 @@ def run(config: DictConfig) -> float:
     if sweep:
         if (best := multirun.done(folder, config, hydra)) is not None:
             return best
+        if not config.resume:
+            results.write(folder, result)  # so that a crash is known for what it is
         config.callbacks = {name: part for name, part in (config.callbacks or {}).items() if name != "progress"}
     keep_paths(folder / ".hydra" / "config.yaml")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,11 +28,17 @@ def listening(told: bool = True) -> Iterator[None]:
         yield
         return
 
+    heard = 0.0
+
     def hear(*_: Any) -> None:
-        _asked.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if told:
-            print("\nstopping after this epoch; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+        nonlocal heard
+        if not _asked.is_set():
+            heard = time.monotonic()
+            _asked.set()
+            if told:
+                print("\nstopping after this epoch; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+        elif time.monotonic() - heard > 0.5:  # the same Ctrl-C may come twice, from the terminal and from a parent process
+            raise KeyboardInterrupt
 
     _asked.clear()
     _listening.set()

@@ -21,6 +21,7 @@ from src import multirun
 from src.cli import app, refuse
 from src.errors import UserError
 from src.launch import resumed
+from src.supervise import supervised
 
 
 def train(config: DictConfig) -> float:
@@ -43,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    supervised(main)

@@ -125,6 +125,16 @@ def test_a_job_that_leaves_the_process_ends_itself_alone(call) -> None:
     assert history.runs("sweep")["status"].tolist() == ["finished", "failed", "finished"]
 
 
+def test_a_job_that_takes_the_process_with_it_ends_itself_alone() -> None:
+    process = started(*LINEAR, "+callbacks.more=null,{_target_: os._exit, status: 7}", "seed=0,1")
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (1, "")
+    assert "job 2: failed: its process ended with status 7; the others go on" in out
+    runs = history.runs("sweep")
+    assert runs["status"].tolist() == ["finished", "finished", "failed", "failed"]
+    assert runs["error"].tolist()[2:] == ["its process ended with status 7"] * 2
+
+
 def test_on_error_stop_ends_a_sweep_at_the_first_failure(call) -> None:
     status, out, _ = call("-m", "hydra.sweep.dir=sweep", "model=ols", "data.lags=5,6000,7", "on_error=stop")
     assert status == 1
