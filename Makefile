@@ -1,5 +1,5 @@
 PYTHON ?= python3
-RUN := .venv/bin/python
+PY := .venv/bin/python
 ARGS ?=
 DATA ?= data
 
@@ -10,26 +10,27 @@ help: ## this list
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
 	@echo "setting up .venv with the versions of constraints.txt (about a minute)"
 	@$(PYTHON) -m venv .venv
-	@$(RUN) -m pip install -qq --constraint constraints.txt --editable ".[dev]"
+	@$(PY) -m pip install -qq --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
 setup: .venv/installed ## make the environment, once
 
 train: setup ## the main job; others with ARGS="data=hitters model=mlp"
-	@$(RUN) -m src.train data=nyse model=rnn $(ARGS)
+	@$(PY) -m src.train data=nyse model=rnn $(ARGS)
 
 test: setup ## the tests, about five minutes; the rest of the crossing test with ARGS="-m slow"
-	@$(RUN) -m pytest $(ARGS)
+	@$(PY) -m pytest $(ARGS)
 
 lint: setup ## ruff and mypy
-	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
 bench: setup ## speed, as ratios to a bare PyTorch loop in the same run
-	@$(RUN) -m benchmarks.speed
-	@$(RUN) -m benchmarks.forecast
-	@[ ! -d data/physionet2012 ] || $(RUN) -m benchmarks.physionet data
-	@[ ! -f data/imdb/imdb.npz ] || $(RUN) -m benchmarks.imdb data
-	@$(RUN) -m benchmarks.images data
+	@$(PY) -m benchmarks.speed
+	@$(PY) -m benchmarks.forecast
+	@[ ! -d data/physionet2012 ] || $(PY) -m benchmarks.physionet data
+	@[ ! -f data/imdb/imdb.npz ] || $(PY) -m benchmarks.imdb data
+	@$(PY) -m benchmarks.images data
+	@$(PY) -m benchmarks.compare
 
 # What the notebooks read: sweeps below logs/sweeps, each started if it is missing.
 nyse := data=nyse model=rnn,linear,mlp,ols seed=0,1,2,3,4
@@ -61,12 +62,16 @@ imdb/baselines := data=imdb_bow data_dir=$(DATA) model=l1_path,naive_bayes,nb_lo
 imdb/lstm := data=imdb data_dir=$(DATA) model=lstm seed=0,1,2,3,4
 imdb/documented := data=imdb data_dir=$(DATA) model=lstm,rnn protocol=documented
 
+double_descent := data=hitters model=mlp model.widths=[1],[2],[4],[8],[12],[20],[50],[200],[1000] seed=0,1,2 model.dropout=0
+double_descent += task.optimizer._target_=torch.optim.Adam task.optimizer.lr=0.01 data.batch_size=48 trainer.max_epochs=400
+double_descent += callbacks.early_stopping=null test_weights=last
+
 images/mnist := data=mnist data_dir=$(DATA) model=mlp,linear protocol=documented,honest
 images/cifar100 := data=cifar100 data_dir=$(DATA) model=cnn protocol=documented,honest
 
-SWEEPS := nyse $(addprefix forecasting/,models source forgetting) $(addprefix waveforms/,sheet study lengths rivals/convolutional rivals/recurrent)
+SWEEPS := nyse double_descent $(addprefix forecasting/,models source forgetting) $(addprefix waveforms/,sheet study lengths rivals/convolutional rivals/recurrent)
 SWEEPS += $(addprefix autoencoder/,encoder raw classifiers logistic)
-NOTEBOOKS := nyse forecasting waveforms autoencoder
+NOTEBOOKS := nyse forecasting waveforms autoencoder double_descent compare_runs
 TABLES := logs/sweeps/autoencoder/embeddings.csv
 ifneq ($(wildcard $(DATA)/physionet2012/Outcomes-a.txt),)
 SWEEPS += $(addprefix physionet2012/,two_stage end_to_end summaries)
@@ -83,16 +88,16 @@ NOTEBOOKS += images
 endif
 
 logs/sweeps/%/summary.csv: | setup
-	@$(RUN) -m src.train -m $($*) hydra.sweep.dir=logs/sweeps/$*
+	@$(PY) -m src.train -m $($*) hydra.sweep.dir=logs/sweeps/$*
 
 $(patsubst %,logs/sweeps/autoencoder/%,classifiers/summary.csv logistic/summary.csv embeddings.csv): logs/sweeps/autoencoder/encoder/summary.csv
 
 logs/sweeps/autoencoder/embeddings.csv:
-	@$(RUN) -m src.embed run=$(encoder) output=$@
+	@$(PY) -m src.embed run=$(encoder) output=$@
 
 logs/sweeps/physionet2012/errors.csv: | setup
 	@mkdir -p $(@D)
-	@$(RUN) -m src.impute imputer=[zero,mean,locf,linear] data_dir=$(DATA) report=$@
+	@$(PY) -m src.impute imputer=[zero,mean,locf,linear] data_dir=$(DATA) report=$@
 
 notebooks: setup $(SWEEPS:%=logs/sweeps/%/summary.csv) $(TABLES) ## run the notebooks in place, and the sweeps they read
 	$(if $(filter physionet2012,$(NOTEBOOKS)),,@echo "physionet2012.ipynb is left as it is: $(DATA) has no physionet2012/Outcomes-a.txt (make notebooks DATA=folder)")
@@ -100,5 +105,8 @@ notebooks: setup $(SWEEPS:%=logs/sweeps/%/summary.csv) $(TABLES) ## run the note
 	$(if $(filter images,$(NOTEBOOKS)),,@echo "images.ipynb is left as it is: $(DATA) lacks MNIST/raw or cifar-100-python (make notebooks DATA=folder)")
 	@.venv/bin/jupyter-execute --inplace $(NOTEBOOKS:%=notebooks/%.ipynb)
 
+report: setup ## RUN=DIR or SWEEP=DIR as one HTML page: DIR/report.html
+	@$(PY) -m src.page $(if $(RUN),"run='$(RUN)'") $(if $(SWEEP),"runs='$(SWEEP)'")
+
 .DELETE_ON_ERROR:
-.PHONY: help setup train test lint bench notebooks
+.PHONY: help setup train test lint bench notebooks report

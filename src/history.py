@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import OmegaConf
+import yaml
 
 from src import results
+from src.cli import sentence
 from src.errors import UserError
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without its compiled part PyYAML is slower, and as good
 
 
 def load(run: Path | str) -> pd.DataFrame:
     """One run's ``metrics.csv``: one row per epoch.
 
     Raises:
-        UserError: The folder has no metrics.
+        UserError: The folder has no metrics, or damaged ones.
     """
-    path = Path(run) / "metrics.csv"
-    try:
-        return pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file; give the folder that a run printed") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
+    return table(Path(run) / "metrics.csv")
 
 
 def predictions(run: Path | str) -> pd.DataFrame:
-    """One run's ``predictions.csv``: one row per test sample, named by the first column."""
-    return pd.read_csv(Path(run) / "predictions.csv", index_col=0)
+    """One run's ``predictions.csv``: one row per test sample, named by the first column.
+
+    Raises:
+        UserError: The folder has none, or a damaged one.
+    """
+    return table(Path(run) / "predictions.csv", index_col=0)
+
+
+def table(path: Path, **options: Any) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, **options)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; give the folder that a run printed") from None
+    except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f"{path}: cannot be read ({sentence(error)})") from error
 
 
 def forecast(run: Path | str) -> pd.DataFrame:
@@ -37,22 +49,37 @@ def forecast(run: Path | str) -> pd.DataFrame:
     return pd.read_csv(Path(run) / "forecast.csv", index_col=0, parse_dates=True)
 
 
-def runs(logs: Path | str) -> pd.DataFrame:
-    """Every run below a folder, oldest first: one row per ``result.json``, nested keys joined by dots.
+def runs(*logs: Path | str, begun: bool = False) -> pd.DataFrame:
+    """Every run below one or several folders, oldest first: one row per ``result.json``, nested keys joined by dots.
 
-    A damaged ``result.json`` gives a row with status ``unreadable`` and the reason as its error.
+    A damaged ``result.json`` gives a row with status ``unreadable`` and the reason as its error; with ``begun``, so does a
+    run that was cut short before it had one.
     """
     found: list[dict[str, Any]] = []
-    for path in sorted(Path(logs).rglob("result.json")):
-        if path.parent.name == "artifacts":  # MLflow's copy
-            continue
+    for folder in sorted({folder for log in logs for folder in run_folders(log)}):
         try:
-            result = results.read(path.parent)
+            if not (Path(folder) / "result.json").exists():
+                if not begun:
+                    continue
+                raise UserError("there is no result.json: the run was cut short before it began, or has only just begun")
+            result = results.read(folder)
         except UserError as error:
             result = {"status": "unreadable", "error": str(error)}
-        found.append({"run": str(path.parent)} | result)
-    table = pd.json_normalize(found)
-    return table.sort_values("started", kind="stable", ignore_index=True) if "started" in table else table
+        found.append({"run": folder} | result)
+    whole = pd.json_normalize(found)
+    if "started" not in whole:
+        return whole
+    return whole.sort_values("started", key=lambda times: times.astype(str), kind="stable", ignore_index=True)
+
+
+def run_folders(logs: Path | str) -> Iterator[str]:
+    """The folders of all runs below a folder, itself included; what lies inside a run is not looked at."""
+    for folder, inside, files in os.walk(logs):
+        if "result.json" in files or ".hydra" in inside:
+            inside.clear()
+            yield folder
+        elif "artifacts" in inside:
+            inside.remove("artifacts")  # MLflow's copies
 
 
 def jobs(sweep: Path | str) -> pd.DataFrame:
@@ -61,9 +88,9 @@ def jobs(sweep: Path | str) -> pd.DataFrame:
     ``data.length`` and the like are texts, empty where a run has left the key alone. What has no dot in its name (``seed``,
     ``model``) is in ``result.json`` already.
     """
-    table = runs(sweep)
-    keys = given([overrides(run) for run in table["run"]])
-    return table.join(keys[[key for key in keys if "." in key]].fillna(""))
+    found = runs(sweep)
+    keys = given([overrides(run) for run in found["run"]])
+    return found.join(keys[[key for key in keys if "." in key]].fillna(""))
 
 
 def number(run: Path | str) -> int:
@@ -73,11 +100,26 @@ def number(run: Path | str) -> int:
 
 
 def overrides(run: Path | str) -> list[str]:
-    """What the command line of a run has set: ``key=value``."""
+    """What the command line of a run has set: ``key=value``.
+
+    Raises:
+        UserError: The file that says so is damaged.
+    """
     path = Path(run) / ".hydra" / "overrides.yaml"
-    return [str(text) for text in OmegaConf.load(path)] if path.is_file() else []
+    try:
+        # OmegaConf would take twenty times as long, which thousands of runs make felt
+        return [str(text) for text in yaml.load(path.read_text(), LOADER) or []]
+    except FileNotFoundError:
+        return []
+    except (yaml.YAMLError, OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({sentence(error)})") from error
 
 
 def given(jobs: list[list[str]]) -> pd.DataFrame:
     """One row per job and one column per key of their overrides."""
-    return pd.DataFrame([dict(text.lstrip("+~").partition("=")[::2] for text in job) for job in jobs])
+    return pd.DataFrame(map(keyed, jobs))
+
+
+def keyed(overrides: list[str]) -> dict[str, str]:
+    """Overrides by their keys."""
+    return dict(text.lstrip("+~").partition("=")[::2] for text in overrides)

@@ -23,6 +23,7 @@ from src.data.forecast import Forecast
 from src.data.memory import InMemory
 from src.data.pictures import Pictures
 from src.output import shown
+from src.tables import figure
 from src.tasks.classification import Binary, Classification
 from src.tasks.forecasting import Forecasting
 from src.tasks.reconstruction import Reconstruction
@@ -177,8 +178,3 @@ def compare(split: str, metrics: dict[str, float], other: str, values: dict[str,
         beside = figure(values[name]) if name in values else ""
         table.add_row(name, figure(value), *([beside] if values else []))
     Console().print(table)
-
-
-def figure(value: float) -> str:
-    """A metric with as many places as its size deserves."""
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 1e6 else f"{value:.4g}"

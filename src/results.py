@@ -26,7 +26,19 @@ PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "scikit-learn", 
 
 
 # Metrics that should shrink; all others should grow.
-ERRORS = ("loss", "mae", "mape", "smape", "mase", "mse", "rmse", "rollout_mse", "calibration_error")
+ERRORS = (
+    "loss",
+    "mae",
+    "mape",
+    "smape",
+    "mase",
+    "mse",
+    "rmse",
+    "calibration_error",
+    "rollout_mae",
+    "rollout_rmse",
+    "rollout_mse",
+)
 
 
 def is_error(metric: str) -> bool:
@@ -92,10 +104,16 @@ def read(folder: Path | str) -> dict[str, Any]:
         result = json.loads(path.read_text())
         if missing := [key for key in start() if key not in result]:
             raise ValueError(f"{', '.join(missing)} missing")
+        parts = [result, result["seconds"], *(result[key] or {} for key in ("best", "last", "test", "documented"))]
+        names = [result[key] or "" for key in ("status", "data", "model", "protocol", "monitor", "started", "fingerprint")]
+        numbers = [result[key] or 0 for key in ("seed", "split_seed", "parameters")]
+        typed = [(parts, dict), (names, str), (numbers, int)]
+        if not all(isinstance(value, kind) for values, kind in typed for value in values):
+            raise ValueError("it is not what a run leaves")
         return result
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"run={folder}: no run is there; give the folder that a run printed") from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
 
 

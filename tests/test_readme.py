@@ -51,6 +51,8 @@ def test_a_command_of_the_readme_runs(call, train, monkeypatch: pytest.MonkeyPat
         data = f"data={run[1]}"
         train(f"logs/{run[1]}_{run[2]}/time", data, f"model={run[2]}", *few, *SHORT.get(data, []))
         shutil.copy(ROOT / "src" / "data" / "files" / "NYSE.csv", "new.csv")
+    if entry == "compare":
+        train("logs/nyse_ols/time", "data=nyse", "model=ols")
     if "glove" in arguments:
         Path("glove.50d.txt").write_text("the 0.1 0.2\nfilm 0.3 0.4\n")
     if "texts.csv" in arguments:
@@ -144,6 +146,14 @@ NOTEBOOKS = {
             f"train -m {LABELS}/logistic model=encoder_classifier encoder={AUTOENCODER} model.widths=[]",
         ],
     ),
+    "double_descent": (
+        3,
+        [
+            f"train -m data=hitters model=mlp model.widths=[2],[30] seed=0,1 test_weights=last {FEW} "
+            f"hydra.sweep.dir={SWEEPS}/double_descent"
+        ],
+    ),
+    "compare_runs": (2, [f"train -m data=hitters model=linear,ols seed=0,1 {FEW} hydra.sweep.dir={SWEEPS}/nyse"]),
     "images": (
         9,
         [
