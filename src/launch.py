@@ -15,7 +15,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src import encoder, results, vectors, weights
+from src import encoder, replicas, results, vectors, weights
 from src.cli import compose, explain, jobs, reference, refuse, sentence
 from src.errors import UserError
 from src.schema import check, ignored, trains
@@ -48,7 +48,9 @@ class Launch(Callback):
         try:
             notes: set[str] = set()
             params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-            for overrides in differing(jobs([*params, *config.hydra.overrides.task])):
+            sweep = jobs([*params, *config.hydra.overrides.task])
+            replicas.plan(sweep, config.hydra)
+            for overrides in differing(sweep):
                 try:
                     experiment = checked(composed(config_name, overrides), config_name, overrides, sweep=True)
                 except UserError as error:
@@ -67,8 +69,9 @@ class Launch(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from src.sweep import report
 
-        if report(Path(config.hydra.sweep.dir)):
-            raise SystemExit(1)
+        bad = report(Path(config.hydra.sweep.dir))
+        if bad or replicas.interrupted:
+            raise SystemExit(130 if replicas.interrupted else 1)
 
 
 def differing(sweep: list[list[str]]) -> list[list[str]]:
@@ -96,6 +99,7 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
         check(config, reference(config_name, overrides), choices.data, choices.model)
     except OmegaConfBaseException as error:
         raise UserError(explain(error, config_name, overrides)) from error
+    replicas.check(config, choices.model)
     if config.data.get("present"):
         get_method(config.data.present)(config.data)
     if not sweep and (idle := ignored(config, overrides)):

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
-from src import encoder, history, naming, report, results, rollout, vectors
+from src import encoder, history, lockstep, naming, replicas, report, results, rollout, vectors
 from src.build import build, data_set, load_weights, quiet, settle
 from src.cli import reference, sentence
 from src.data.forecast import Forecast
@@ -55,6 +55,9 @@ def run(config: DictConfig) -> float:
         experiment(config, folder, result, announced=not sweep)
     except Interrupted:
         results.write(folder, result)
+        if replicas.interrupted:  # the others of the stack are to be recorded too
+            report.show_job(result, f"job {hydra.job.num}: {' '.join(hydra.overrides.task)}")
+            return float("nan")
         print(f"interrupted; go on with: python -m src.train resume={report.shown(folder)}")
         raise SystemExit(130) from None
     except Exception as error:
@@ -140,7 +143,11 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
         result["status"] = "finished"
         results.write(folder, result)
         return
-    if network:
+    if network and replicas.jobs:
+        result["status"], seconds = lockstep.fit(task, data, config, folder, accelerator, result)
+        late = seconds - (time.perf_counter() - begun)  # the run's share of a stack's seconds, whichever job has spent them
+        begun, clock = begun - late, clock - late
+    elif network:
         result["status"] = fit_network(task, data, config, folder, accelerator)
     else:
         result["status"] = fit_baseline(task, data, folder)

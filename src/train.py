@@ -2,6 +2,7 @@
 
 python -m src.train data=nyse model=rnn                   one experiment
 python -m src.train -m model=rnn,lstm,gru seed=0,1,2      a sweep: every combination
+python -m src.train model=rnn model.replicas=20           twenty seeds that learn together, recorded as a sweep
 python -m src.train resume=logs/nyse_rnn/<time>           go on with a run
 python -m src.train model=lstm --cfg job                  show the configuration, run nothing
 """
@@ -16,6 +17,7 @@ from rich import get_console
 from src.cli import app, refuse
 from src.errors import UserError
 from src.launch import resumed
+from src.replicas import expanded
 
 
 def train(config: DictConfig) -> float:
@@ -28,7 +30,7 @@ def train(config: DictConfig) -> float:
 
 def main() -> None:
     try:
-        sys.argv[1:] = resumed(sys.argv[1:])
+        sys.argv[1:] = expanded(resumed(sys.argv[1:]))
     except UserError as error:
         refuse(error)
     app(train, "train")()

@@ -1,0 +1,199 @@
+"""Replicas of a network - several seeds, learning rates, dropouts - that learn in step as one stack.
+
+Lightning's Trainer knows one network, one early stopping and one best checkpoint, so the loop over batches is written here.
+But every replica has a Trainer of its own, which never fits: it keeps the replica's record. Metrics, rows of
+``metrics.csv``, early stopping, schedules and checkpoints come from the same :class:`src.tasks.task.Task` and the same
+callbacks as in a run by itself, and what is left in the folder is what that run would leave.
+"""
+
+from __future__ import annotations
+
+import copy
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf, read_write
+from rich import get_console, progress
+from torch import Tensor
+
+from src import replicas, results
+from src.build import build
+from src.cli import CONF
+from src.data.memory import BLOCK, InMemory
+from src.fit import fit_network, make_trainer
+from src.networks.stacked import Stack, Unstackable
+from src.stepping import Replica, hand_over, joined, learn_epoch, record, shrunk, validate
+from src.tasks.task import Task
+
+# Optimizers of torch that treat every number by itself, so that a matrix of all replicas' weights is to them as each alone.
+ELEMENTWISE = "SGD Adam AdamW RMSprop Adagrad Adadelta Adamax NAdam RAdam ASGD Rprop".split()
+# What of the trainer says nothing of how a stack learns.
+APART = {"max_epochs", "accelerator", "devices", "limit_test_batches"}
+CALLBACKS = {"EarlyStopping", "Checkpoint", "Progress"}
+
+# How the runs of a stack ended, and the seconds of each, until their jobs come to ask.
+_fitted: dict[Path, tuple[str, float]] = {}
+_alone: set[Path] = set()  # the jobs of stacks that cannot be
+
+
+def fit(
+    task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str, result: dict[str, Any]
+) -> tuple[str, float]:
+    """Trains the run in ``folder`` with all others of its stack, unless that has been done, or alone where it must be.
+
+    Args:
+        task: Of this run.
+        data: Prepared.
+        config: Of this run.
+        folder: Of this run.
+        accelerator: Where to train.
+        result: What is known of the run until now; the others' ``result.json`` begin with it.
+
+    Returns:
+        The run's status, and its share of the seconds.
+    """
+    begun = time.perf_counter()
+    if folder in _fitted:
+        return _fitted.pop(folder)
+    number = HydraConfig.get().job.num
+    folders = places(replicas.stack(number))
+    if replicas.interrupted:
+        raise SystemExit(130)
+    if len(folders) < 2 or folder in _alone:
+        return fit_network(task, data, config, folder, accelerator), time.perf_counter() - begun
+    try:
+        if len(set(folders.values())) < len(folders):
+            raise Unstackable("hydra.sweep.subdir gives several runs one folder")
+        if why := hindrance(task, data, config, accelerator):
+            raise Unstackable(why)
+        learn = [prepared(number, other, where, folder, data, accelerator, result) for other, where in folders.items()]
+        stack = Stack([replica.task.network for replica in learn])
+        try_out(learn, stack, data)
+    except Unstackable as error:
+        print(f"model.replicas: {error}; the {len(folders)} runs follow one after another", flush=True)
+        _alone.update(folders.values())
+        return fit_network(task, data, config, folder, accelerator), time.perf_counter() - begun
+    print(f"{len(learn)} runs learn together", flush=True)
+    ended = train(learn, stack, data, config)
+    share = (time.perf_counter() - begun) / len(learn)
+    _fitted.update({place: (status, share) for place, status in ended.items()})
+    return _fitted.pop(folder)
+
+
+def hindrance(task: Task, data: InMemory, config: DictConfig, accelerator: str) -> str | None:
+    """Why the runs of this configuration cannot learn in step; None if nothing is known against it."""
+    usual = OmegaConf.load(CONF / "trainer" / "default.yaml")
+    for key, value in config.trainer.items():
+        if key not in APART and (key not in usual or value != usual[key]):
+            return f"trainer.{key} is for Lightning's own loop"
+    for name, callback in (config.get("callbacks") or {}).items():
+        if callback and callback._target_.rpartition(".")[2] not in CALLBACKS:
+            return f"callbacks.{name} is for Lightning's own loop"
+    optimizer = config.task.optimizer._target_.rpartition(".")[2]
+    if optimizer not in ELEMENTWISE or hasattr(task.network, "groups"):
+        return f"{optimizer} here treats some weights unlike others"
+    if not isinstance(data.splits["train"].x, Tensor):
+        return "texts come in batches of one length, of which every seed has its own"
+    return None if accelerator in ("cpu", "cuda") else f"accelerator={accelerator} has not been tried"
+
+
+def places(numbers: list[int]) -> dict[int, Path]:
+    """The folders of a sweep's jobs."""
+    config = copy.deepcopy(HydraConfig.instance().cfg)
+    assert config is not None
+    found = {}
+    with read_write(config.hydra):
+        for number in numbers:
+            config.hydra.job.num = number
+            found[number] = Path(config.hydra.sweep.dir, config.hydra.sweep.subdir).absolute()
+    return found
+
+
+def prepared(
+    number: int, other: int, folder: Path, first: Path, data: InMemory, accelerator: str, result: dict[str, Any]
+) -> Replica:
+    """Builds the run of job ``other`` beside job ``number``, whose folder is ``first``; leaves what is needed to go on with it."""
+    config: Any = OmegaConf.load(first / ".hydra" / "config.yaml")
+    new = [text for text in replicas.jobs[other] if text not in replicas.jobs[number]]
+    for override in OverridesParser.create().parse_overrides(new):
+        OmegaConf.update(config, override.key_or_group, override.value(), force_add=True)
+    if other != number:
+        (folder / ".hydra").mkdir(parents=True)
+        OmegaConf.save(config, folder / ".hydra" / "config.yaml")
+        OmegaConf.save(replicas.jobs[other], folder / ".hydra" / "overrides.yaml")
+        results.write(folder, result | {"seed": config.seed, "status": "interrupted"})
+    task = build(config, data)
+    shallow = copy.copy(data)
+    shallow.seed, shallow.block = config.seed, BLOCK
+    config.trainer.max_epochs = 0  # sets up everything, and takes no step
+    config.callbacks.progress = None
+    trainer = make_trainer(task, config, folder, accelerator)
+    trainer.fit(task, datamodule=shallow)
+    task.to(accelerator)
+    trainer.optimizers[0].step()  # without gradients it does nothing, and schedulers ask for it
+    return Replica(folder, task, trainer, shallow.train_dataloader(), torch.Generator(accelerator))
+
+
+def try_out(learn: list[Replica], stack: Stack, data: InMemory) -> None:
+    """Raises Unstackable if the stack does not give what its networks give."""
+    x, _ = learn[0].task.eval().fed(data.splits["train"].x[:2])
+    x = x.to(learn[0].task.device)
+    try:
+        with torch.no_grad():
+            stack.train(False)
+            together = stack(x, shared=True)
+            alone = torch.stack([replica.task.network.eval()(x) for replica in learn])
+            for replica in learn:
+                replica.task.train()
+                replica.generator.manual_seed(0)
+            stack.train()
+            x = x.expand(len(learn), *x.shape)
+            stack(x, stack.draw(x, [replica.generator for replica in learn]))
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise Unstackable(f"this network cannot be stacked ({str(error).splitlines()[0][:200]})") from error
+    if not torch.allclose(together, alone, rtol=1e-3, atol=1e-4):
+        raise Unstackable("this network gives something else in a stack")
+
+
+def train(learn: list[Replica], stack: Stack, data: InMemory, config: DictConfig) -> dict[Path, str]:
+    """Trains until every replica has stopped by itself, or Ctrl-C stops all after an epoch; returns how each ended."""
+    ended: dict[Path, str] = {}
+    interrupted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
+    optimizer, bar = joined(learn, stack), display(config)
+    line = bar.add_task("", total=config.trainer.max_epochs)
+    try:
+        with bar:
+            for epoch in range(config.trainer.max_epochs):
+                begun = time.perf_counter()
+                learn_epoch(learn, stack, optimizer, data)
+                validate(learn, stack, data)
+                seconds = (time.perf_counter() - begun) / len(learn)
+                for row, replica in enumerate(learn):
+                    hand_over(row, learn, stack, optimizer)
+                    record(replica, seconds)
+                left = [row for row, replica in enumerate(learn) if not replica.trainer.should_stop]
+                stopped = [replica for replica in learn if replica.trainer.should_stop]
+                ended |= {replica.folder: "diverged" if replica.task.diverged else "stopped early" for replica in stopped}
+                bar.update(line, completed=epoch + 1, description=f"epoch {epoch + 1}, {len(left)} runs")
+                if stopped and left:
+                    optimizer = shrunk(optimizer, learn, left, stack)
+                learn = [learn[row] for row in left]
+                if not learn or interrupted:
+                    break
+    finally:
+        signal.signal(signal.SIGINT, before)
+    replicas.interrupted = bool(interrupted)
+    return ended | {replica.folder: "interrupted" if interrupted else "finished" for replica in learn}
+
+
+def display(config: DictConfig) -> progress.Progress:
+    """A bar over all epochs, where there is a terminal and the configuration wants one."""
+    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.TimeRemainingColumn())
+    off = not get_console().is_terminal or not (config.get("callbacks") or {}).get("progress")
+    return progress.Progress(*columns, transient=True, disable=off)
