@@ -36,6 +36,9 @@ ELEMENTWISE = "SGD Adam AdamW RMSprop Adagrad Adadelta Adamax NAdam RAdam ASGD R
 APART = {"max_epochs", "accelerator", "devices", "limit_test_batches"}
 CALLBACKS = {"EarlyStopping", "Checkpoint", "Progress"}
 
+# Writing every run's last checkpoint takes about as long as an epoch of a small stack, so that is done no more often.
+SECONDS = 5.0
+
 # How the runs of a stack ended, and the seconds of each, until their jobs come to ask.
 _fitted: dict[Path, tuple[str, float]] = {}
 _alone: set[Path] = set()  # the jobs of stacks that cannot be
@@ -143,6 +146,7 @@ def try_out(learn: list[Replica], stack: Stack, data: InMemory) -> None:
     """Raises Unstackable if the stack does not give what its networks give."""
     x, _ = learn[0].task.eval().fed(data.splits["train"].x[:2])
     x = x.to(learn[0].task.device)
+    fixed = {name: value.clone() for name, value in stack.fixed.items()}  # means of batches, which training changes
     try:
         with torch.no_grad():
             stack.train(False)
@@ -154,6 +158,7 @@ def try_out(learn: list[Replica], stack: Stack, data: InMemory) -> None:
             stack.train()
             x = x.expand(len(learn), *x.shape)
             stack(x, stack.draw(x, [replica.generator for replica in learn]))
+            stack.fixed = fixed
     except (RuntimeError, ValueError, IndexError) as error:
         raise Unstackable(f"this network cannot be stacked ({str(error).splitlines()[0][:200]})") from error
     if not torch.allclose(together, alone, rtol=1e-3, atol=1e-4):
@@ -165,7 +170,7 @@ def train(learn: list[Replica], stack: Stack, data: InMemory, config: DictConfig
     ended: dict[Path, str] = {}
     interrupted: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
-    optimizer, bar = joined(learn, stack), display(config)
+    optimizer, bar, written = joined(learn, stack), display(config), time.perf_counter()
     line = bar.add_task("", total=config.trainer.max_epochs)
     try:
         with bar:
@@ -174,9 +179,12 @@ def train(learn: list[Replica], stack: Stack, data: InMemory, config: DictConfig
                 learn_epoch(learn, stack, optimizer, data)
                 validate(learn, stack, data)
                 seconds = (time.perf_counter() - begun) / len(learn)
+                halt = bool(interrupted)
+                due = halt or time.perf_counter() - written > SECONDS or epoch + 1 == config.trainer.max_epochs
+                written = time.perf_counter() if due else written
                 for row, replica in enumerate(learn):
                     hand_over(row, learn, stack, optimizer)
-                    record(replica, seconds)
+                    record(replica, seconds, due)
                 left = [row for row, replica in enumerate(learn) if not replica.trainer.should_stop]
                 stopped = [replica for replica in learn if replica.trainer.should_stop]
                 ended |= {replica.folder: "diverged" if replica.task.diverged else "stopped early" for replica in stopped}
@@ -184,7 +192,7 @@ def train(learn: list[Replica], stack: Stack, data: InMemory, config: DictConfig
                 if stopped and left:
                     optimizer = shrunk(optimizer, learn, left, stack)
                 learn = [learn[row] for row in left]
-                if not learn or interrupted:
+                if not learn or halt:
                     break
     finally:
         signal.signal(signal.SIGINT, before)

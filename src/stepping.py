@@ -12,11 +12,14 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
+from torch.func import vmap
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from src.data.memory import BLOCK, NUMBERS, Batches, InMemory, epoch_seed
 from src.networks.stacked import Stack
+from src.tasks.forecasting import Forecasting
 from src.tasks.task import Task
 
 
@@ -45,18 +48,29 @@ def learn_epoch(learn: list[Replica], stack: Stack, optimizer: torch.optim.Optim
     for group in optimizer.param_groups:  # what the schedules have made of them
         group.update(settings(next(replica for replica in learn if replica.group == group["group"])))
     stack.train()
+    seen: list[tuple[Tensor, ...]] = []
     for x, y, *when in batches(learn, data):
-        goals: Any = y
+        goals = y
         if data.feed is not None:
             x, goals = fed(learn, x, y)
-        outputs, losses = stack(x, stack.draw(x, [replica.generator for replica in learn])), []
-        for replica, output, given, target, goal, *then in zip(learn, outputs, x, y, goals, *when, strict=True):
-            task = replica.task
-            losses.append(task.loss_of(output, task.target_of(given, goal), *then))
-            task.keep("train", task.measured(output.detach(), task.target_of(given, target), *then))
-        stack.backward(torch.stack(losses).sum() + penalty(learn, stack))
+        outputs = stack(x, stack.draw(x, [replica.generator for replica in learn]))
+        stack.backward(losses(learn[0].task, outputs, x, goals, *when).sum() + penalty(learn, stack))
         clip(learn, stack)
         optimizer.step()
+        seen.append((outputs.detach(), learn[0].task.target_of(x, y), *when))
+    for replica, *columns in zip(learn, *(torch.cat(parts, 1) for parts in zip(*seen, strict=True)), strict=True):
+        replica.task.keep("train", replica.task.measured(*columns))
+
+
+def losses(task: Task, outputs: Tensor, x: Tensor, goals: Tensor, *when: Tensor) -> Tensor:
+    """The loss of each replica (replicas,)."""
+
+    def loss(output: Tensor, given: Tensor, goal: Tensor, *then: Tensor) -> Tensor:
+        return task.loss_of(output, task.target_of(given, goal), *then)
+
+    if isinstance(task, Forecasting):  # which looks for padding, and vmap shows it no values
+        return torch.stack([loss(*parts) for parts in zip(outputs, x, goals, *when, strict=True)])
+    return vmap(loss)(outputs, x, goals, *when)
 
 
 def batches(learn: list[Replica], data: InMemory) -> Iterator[tuple[Tensor, ...]]:
@@ -69,7 +83,7 @@ def batches(learn: list[Replica], data: InMemory) -> Iterator[tuple[Tensor, ...]
         yield from zip(*(part[some].to(device).split(size, 1) for part in parts), strict=True)
 
 
-def fed(learn: list[Replica], x: Tensor, y: Tensor) -> tuple[Tensor, Any]:
+def fed(learn: list[Replica], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Pictures as the networks read them: each replica changes its own by its own draws."""
     state = torch.get_rng_state()
     inputs, goals = [], []
@@ -82,7 +96,7 @@ def fed(learn: list[Replica], x: Tensor, y: Tensor) -> tuple[Tensor, Any]:
         inputs.append(read)
         goals.append(goal)
     torch.set_rng_state(state)
-    return torch.stack(inputs), goals
+    return torch.stack(inputs), torch.stack(goals)
 
 
 def penalty(learn: list[Replica], stack: Stack) -> Tensor | float:
@@ -112,15 +126,22 @@ def validate(learn: list[Replica], stack: Stack, data: InMemory) -> None:
             task.keep("val", task.measured(output, task.target_of(x, y), *when))
 
 
-def record(replica: Replica, seconds: float) -> None:
-    """Ends an epoch of a replica's Trainer, as its own loop would: a row of metrics, early stopping, checkpoints."""
+def record(replica: Replica, seconds: float, due: bool) -> None:
+    """Ends an epoch of a replica's Trainer, as its own loop would: a row of metrics, early stopping, checkpoints.
+
+    Args:
+        replica: With the weights and the optimizer's state of this epoch.
+        seconds: That the epoch took it.
+        due: Whether to write the last checkpoint too, and not only for a replica that stops.
+    """
     task, trainer, loop = replica.task, replica.trainer, replica.trainer.fit_loop
     blocks, steps = len(replica.loader), ceil(len(replica.loader.split.y) / replica.loader.batch_size)
     loop.epoch_progress.increment_ready()
     loop.epoch_progress.increment_started()
-    for progress_, count in ((loop.epoch_loop.batch_progress, blocks), (loop.epoch_loop.val_loop.batch_progress, 1)):
-        progress_.reset_on_run()
-        progress_.increment_by(count, is_last_batch=True)
+    loop.epoch_loop.batch_progress.reset_on_run()
+    loop.epoch_loop.batch_progress.increment_by(blocks, is_last_batch=True)
+    loop.epoch_loop.val_loop.batch_progress.reset()
+    loop.epoch_loop.val_loop.batch_progress.increment_by(len(trainer.datamodule.val_dataloader()), is_last_batch=True)
     loop.epoch_loop._batches_that_stepped += blocks
     loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(steps)
     task.started = time.perf_counter() - seconds
@@ -130,8 +151,9 @@ def record(replica: Replica, seconds: float) -> None:
         callback.on_validation_end(trainer, task)
     loop.epoch_progress.increment_processed()
     task.on_train_epoch_end()
-    for callback in callbacks:
-        callback.on_train_epoch_end(trainer, task)
+    for callback in callbacks:  # checkpoints after early stopping
+        if due or trainer.should_stop or not isinstance(callback, ModelCheckpoint) or callback.monitor:
+            callback.on_train_epoch_end(trainer, task)
     loop.epoch_progress.increment_completed()
 
 
