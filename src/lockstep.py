@@ -12,7 +12,7 @@ import copy
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -31,7 +31,7 @@ from src.stepping import Replica, hand_over, joined, learn_epoch, record, shrunk
 from src.tasks.task import Task
 
 # Optimizers of torch that treat every number by itself, so that a matrix of all replicas' weights is to them as each alone.
-ELEMENTWISE = "SGD Adam AdamW RMSprop Adagrad Adadelta Adamax NAdam RAdam ASGD Rprop".split()
+ELEMENTWISE = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "ASGD", "Rprop"]
 # What of the trainer says nothing of how a stack learns.
 APART = {"max_epochs", "accelerator", "devices", "limit_test_batches"}
 CALLBACKS = {"EarlyStopping", "Checkpoint", "Progress"}
@@ -74,15 +74,13 @@ def fit(
             raise Unstackable("hydra.sweep.subdir gives several runs one folder")
         if why := hindrance(task, data, config, accelerator):
             raise Unstackable(why)
-        learn = [prepared(number, other, where, folder, data, accelerator, result) for other, where in folders.items()]
-        stack = Stack([replica.task.network for replica in learn])
-        try_out(learn, stack, data)
+        configs = {where: beside(number, other, where, folder, result) for other, where in folders.items()}
+        learn = [prepared(its, where, data, accelerator) for where, its in configs.items()]
+        ended = together(learn, data, config)
     except Unstackable as error:
         print(f"model.replicas: {error}; the {len(folders)} runs follow one after another", flush=True)
         _alone.update(folders.values())
         return fit_network(task, data, config, folder, accelerator), time.perf_counter() - begun
-    print(f"{len(learn)} runs learn together", flush=True)
-    ended = train(learn, stack, data, config)
     share = (time.perf_counter() - begun) / len(learn)
     _fitted.update({place: (status, share) for place, status in ended.items()})
     return _fitted.pop(folder)
@@ -107,8 +105,7 @@ def hindrance(task: Task, data: InMemory, config: DictConfig, accelerator: str) 
 
 def places(numbers: list[int]) -> dict[int, Path]:
     """The folders of a sweep's jobs."""
-    config = copy.deepcopy(HydraConfig.instance().cfg)
-    assert config is not None
+    config: Any = copy.deepcopy(HydraConfig.instance().cfg)
     found = {}
     with read_write(config.hydra):
         for number in numbers:
@@ -117,29 +114,44 @@ def places(numbers: list[int]) -> dict[int, Path]:
     return found
 
 
-def prepared(
-    number: int, other: int, folder: Path, first: Path, data: InMemory, accelerator: str, result: dict[str, Any]
-) -> Replica:
-    """Builds the run of job ``other`` beside job ``number``, whose folder is ``first``; leaves what is needed to go on with it."""
-    config: Any = OmegaConf.load(first / ".hydra" / "config.yaml")
+def beside(number: int, other: int, folder: Path, first: Path, result: dict[str, Any]) -> DictConfig:
+    """The configuration of job ``other``, made from that of job ``number`` in ``first``; what resuming it needs is left."""
+    config = cast(DictConfig, OmegaConf.load(first / ".hydra" / "config.yaml"))
+    if other == number:
+        return config
     new = [text for text in replicas.jobs[other] if text not in replicas.jobs[number]]
     for override in OverridesParser.create().parse_overrides(new):
         OmegaConf.update(config, override.key_or_group, override.value(), force_add=True)
-    if other != number:
-        (folder / ".hydra").mkdir(parents=True)
-        OmegaConf.save(config, folder / ".hydra" / "config.yaml")
-        OmegaConf.save(replicas.jobs[other], folder / ".hydra" / "overrides.yaml")
-        results.write(folder, result | {"seed": config.seed, "status": "interrupted"})
-    task = build(config, data)
-    shallow = copy.copy(data)
-    shallow.seed, shallow.block = config.seed, BLOCK
-    config.trainer.max_epochs = 0  # sets up everything, and takes no step
-    config.callbacks.progress = None
-    trainer = make_trainer(task, config, folder, accelerator)
-    trainer.fit(task, datamodule=shallow)
+    (folder / ".hydra").mkdir(parents=True)
+    OmegaConf.save(config, folder / ".hydra" / "config.yaml")
+    OmegaConf.save(replicas.jobs[other], folder / ".hydra" / "overrides.yaml")
+    results.write(folder, result | {"seed": config.seed, "status": "interrupted"})
+    return config
+
+
+def prepared(config: DictConfig, folder: Path, data: InMemory, accelerator: str) -> Replica:
+    """A run with fresh weights, and a Trainer that will keep its record in ``folder``."""
+    task, own, idle = build(config, data), copy.copy(data), copy.deepcopy(config)
+    own.seed, own.block = config.seed, BLOCK
+    idle.trainer.max_epochs = 0  # sets up everything, and takes no step
+    idle.callbacks.progress = None
+    trainer = make_trainer(task, idle, folder, accelerator)
+    trainer.fit(task, datamodule=own)
     task.to(accelerator)
     trainer.optimizers[0].step()  # without gradients it does nothing, and schedulers ask for it
-    return Replica(folder, task, trainer, shallow.train_dataloader(), torch.Generator(accelerator))
+    return Replica(folder, task, trainer, own.train_dataloader(), torch.Generator(accelerator))
+
+
+def together(learn: list[Replica], data: InMemory, config: DictConfig) -> dict[Path, str]:
+    """Trains runs that differ in nothing but what a stack may differ in; returns how each ended.
+
+    Raises:
+        Unstackable: Their networks cannot be computed as one; nothing has been trained.
+    """
+    stack = Stack([replica.task.network for replica in learn])
+    try_out(learn, stack, data)
+    print(f"{len(learn)} runs learn together", flush=True)
+    return train(learn, stack, data, config)
 
 
 def try_out(learn: list[Replica], stack: Stack, data: InMemory) -> None:

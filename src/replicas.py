@@ -37,7 +37,7 @@ def expanded(arguments: list[str]) -> list[str]:
     if not seed.isdecimal():
         raise UserError(f"seed={seed}: with model.replicas={number} it is the first of {number} seeds; give one number")
     if "hydra.run.dir" in values:
-        raise UserError("hydra.run.dir: model.replicas leaves a folder of runs, as a sweep does; set hydra.sweep.dir instead")
+        raise UserError("hydra.run.dir: model.replicas leaves a folder of runs, as a sweep does; set hydra.sweep.dir")
     _asked = int(number)
     rest = [text for text in arguments if text.partition("=")[0] not in ("model.replicas", "seed")]
     sweeps = {"-m", "--multirun"} & set(arguments)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Trainer
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from src.data.memory import BLOCK, NUMBERS, Batches, InMemory, epoch_seed
+from src.data.memory import BLOCK, NUMBERS, Batch, Batches, InMemory, epoch_seed
 from src.networks.stacked import Stack
 from src.tasks.forecasting import Forecasting
 from src.tasks.task import Task
@@ -119,7 +119,7 @@ def validate(learn: list[Replica], stack: Stack, data: InMemory) -> None:
     stack.train(False)
     for replica in learn:
         replica.task.eval()
-    for x, y, *when in data.batches("val"):
+    for x, y, *when in cast(Iterator[Batch], iter(data.batches("val"))):
         x, _ = learn[0].task.fed(x.to(learn[0].task.device))
         for replica, output in zip(learn, stack(x, shared=True), strict=True):
             task = replica.task
@@ -134,7 +134,8 @@ def record(replica: Replica, seconds: float, due: bool) -> None:
         seconds: That the epoch took it.
         due: Whether to write the last checkpoint too, and not only for a replica that stops.
     """
-    task, trainer, loop = replica.task, replica.trainer, replica.trainer.fit_loop
+    task, trainer = replica.task, cast(Any, replica.trainer)
+    loop = trainer.fit_loop
     blocks, steps = len(replica.loader), ceil(len(replica.loader.split.y) / replica.loader.batch_size)
     loop.epoch_progress.increment_ready()
     loop.epoch_progress.increment_started()
@@ -145,13 +146,12 @@ def record(replica: Replica, seconds: float, due: bool) -> None:
     loop.epoch_loop._batches_that_stepped += blocks
     loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(steps)
     task.started = time.perf_counter() - seconds
-    callbacks: Any = trainer.callbacks
     task.on_validation_epoch_end()
-    for callback in callbacks:
+    for callback in trainer.callbacks:
         callback.on_validation_end(trainer, task)
     loop.epoch_progress.increment_processed()
     task.on_train_epoch_end()
-    for callback in callbacks:  # checkpoints after early stopping
+    for callback in trainer.callbacks:  # checkpoints after early stopping
         if due or trainer.should_stop or not isinstance(callback, ModelCheckpoint) or callback.monitor:
             callback.on_train_epoch_end(trainer, task)
     loop.epoch_progress.increment_completed()
