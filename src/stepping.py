@@ -44,7 +44,6 @@ def learn_epoch(learn: list[Replica], stack: Stack, optimizer: torch.optim.Optim
     """Takes one step of all replicas for each batch, as :meth:`Task.training_step` does for one."""
     for replica in learn:
         replica.generator.manual_seed(epoch_seed(replica.task.seed, replica.trainer.current_epoch))
-        replica.task.train()
     for group in optimizer.param_groups:  # what the schedules have made of them
         group.update(settings(next(replica for replica in learn if replica.group == group["group"])))
     stack.train()
@@ -124,6 +123,8 @@ def validate(learn: list[Replica], stack: Stack, data: InMemory) -> None:
         for replica, output in zip(learn, stack(x, shared=True), strict=True):
             task = replica.task
             task.keep("val", task.measured(output, task.target_of(x, y), *when))
+    for replica in learn:
+        replica.task.train()  # with what feeds it, which all runs on these data share
 
 
 def record(replica: Replica, seconds: float, due: bool) -> None:

@@ -18,6 +18,7 @@ from src.lockstep import prepared, together
 from src.networks.stacked import Stack, Unstackable
 
 SMALL = ["data=waveforms", "data.samples=80", "data.steps=12"]
+CNN = ["data=digits", "model=cnn", "data.labels=0.2"]
 PAIRINGS = {
     "linear": ["data=nyse", "model=linear", "task.optimizer.weight_decay=0.01"],
     "mlp": [
@@ -28,14 +29,33 @@ PAIRINGS = {
         "task.optimizer._target_=torch.optim.SGD",
     ],
     "rnn": ["data=nyse", "data.batch_size=512"],
-    "lstm": ["data=passengers", "model=lstm", "model.num_layers=2"],
-    "gru": ["data=passengers", "model=gru", "model.bidirectional=true", "scheduler=cosine"],
+    "lstm": [*SMALL, "model=lstm", "model.num_layers=2"],
+    "gru": [
+        "data=passengers",
+        "data.lags=6",
+        "data.batch_size=64",
+        "model=gru",
+        "model.bidirectional=true",
+        "scheduler=cosine",
+    ],
     "attention": [*SMALL, "model=attention", "model.hidden_size=4"],
     "autoencoder": [*SMALL, "model=autoencoder", "model.embedding_size=3"],
     "cnn1d": [*SMALL, "model=cnn1d", "data.sampler=balanced"],
-    "cnn": ["data=digits", "model=cnn", "model.channels=[4,4]", "model.widths=[8]", "data.flip=true", "data.labels=0.2"],
-    "batch_norm": ["data=digits", "model=cnn", "model.channels=[4,4]", "model.widths=[8]", "model.batch_norm=true"],
+    "cnn": [*CNN, "model.channels=[4,4]", "model.widths=[8]", "data.flip=true"],
+    "batch_norm": [*CNN, "model.channels=[4]", "model.widths=[]", "model.batch_norm=true"],
+        "data=digits",
+        "model=cnn",
+        "model.channels=[4]",
+        "model.widths=[]",
+        "model.batch_norm=true",
+        "data.labels=0.1",
+    ],
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
 
 
 def runs(folder: str) -> list[Path]:
