@@ -1,4 +1,4 @@
-"""``python -m benchmarks.replicas [MODEL [REPLICAS [EPOCHS]]]``: seeds that learn together against the same seeds one after another.
+"""``python -m benchmarks.replicas [MODEL [REPLICAS [EPOCHS]]]``: seeds together against the same one after another.
 
 Both sides are whole commands, from the start of Python to the summary. Beside the wall time stands the processor's, which a
 busy machine stretches less.

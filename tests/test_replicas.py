@@ -43,13 +43,6 @@ PAIRINGS = {
     "cnn1d": [*SMALL, "model=cnn1d", "data.sampler=balanced"],
     "cnn": [*CNN, "model.channels=[4,4]", "model.widths=[8]", "data.flip=true"],
     "batch_norm": [*CNN, "model.channels=[4]", "model.widths=[]", "model.batch_norm=true"],
-        "data=digits",
-        "model=cnn",
-        "model.channels=[4]",
-        "model.widths=[]",
-        "model.batch_norm=true",
-        "data.labels=0.1",
-    ],
 }
 
 
