@@ -39,8 +39,9 @@ CALLBACKS = {"EarlyStopping", "Checkpoint", "Progress"}
 # Writing every run's last checkpoint takes about as long as an epoch of a small stack, so that is done no more often.
 SECONDS = 5.0
 
-# How the runs of a stack ended, and the seconds of each, until their jobs come to ask.
+# How the runs of a stack ended, and the seconds of each, until their jobs come to ask; or what ended them all.
 _fitted: dict[Path, tuple[str, float]] = {}
+_broken: dict[Path, Exception] = {}
 _alone: set[Path] = set()  # the jobs of stacks that cannot be
 
 
@@ -63,6 +64,8 @@ def fit(
     begun = time.perf_counter()
     if folder in _fitted:
         return _fitted.pop(folder)
+    if folder in _broken:
+        raise _broken.pop(folder)
     number = HydraConfig.get().job.num
     folders = places(replicas.stack(number))
     if replicas.interrupted:
@@ -81,6 +84,9 @@ def fit(
         print(f"model.replicas: {error}; the {len(folders)} runs follow one after another", flush=True)
         _alone.update(folders.values())
         return fit_network(task, data, config, folder, accelerator), time.perf_counter() - begun
+    except Exception as error:
+        _broken.update({place: error for place in folders.values() if place != folder})
+        raise
     share = (time.perf_counter() - begun) / len(learn)
     _fitted.update({place: (status, share) for place, status in ended.items()})
     return _fitted.pop(folder)
@@ -100,7 +106,7 @@ def hindrance(task: Task, data: InMemory, config: DictConfig, accelerator: str) 
         return f"{optimizer} here treats some weights unlike others"
     if not isinstance(data.splits["train"].x, Tensor):
         return "texts come in batches of one length, of which every seed has its own"
-    return None if accelerator in ("cpu", "cuda") else f"accelerator={accelerator} has not been tried"
+    return None if accelerator == "cpu" else f"stacks have been tried with accelerator=cpu alone, not with {accelerator}"
 
 
 def places(numbers: list[int]) -> dict[int, Path]:
@@ -122,7 +128,7 @@ def beside(number: int, other: int, folder: Path, first: Path, result: dict[str,
     new = [text for text in replicas.jobs[other] if text not in replicas.jobs[number]]
     for override in OverridesParser.create().parse_overrides(new):
         OmegaConf.update(config, override.key_or_group, override.value(), force_add=True)
-    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / ".hydra" / "config.yaml")
     OmegaConf.save(replicas.jobs[other], folder / ".hydra" / "overrides.yaml")
     results.write(folder, result | {"seed": config.seed, "status": "interrupted"})

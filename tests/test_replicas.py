@@ -116,9 +116,9 @@ def test_a_stack_leaves_what_a_sweep_leaves(call) -> None:
 
 def test_replicas_stop_early_each_by_itself_and_one_that_diverges_harms_no_other(call) -> None:
     options = ["data=hitters", "model=mlp", "seed=0", "trainer.max_epochs=12", "callbacks.early_stopping.patience=2"]
-    rates = "task.optimizer.lr=0.05,0.001,1e30"
+    rates = "task.optimizer.lr=0.05,1e30"
     status, out, _ = call("-m", "model.replicas=2", *options, rates, "hydra.sweep.dir=together")
-    assert (status, "6 runs learn together" in out) == (1, True)  # as for any sweep with diverged jobs
+    assert (status, "4 runs learn together" in out) == (1, True)  # as for any sweep with diverged jobs
     call("-m", *options[:2], "seed=0,1", *options[3:], rates, "hydra.sweep.dir=apart")
     apart = {tuple(sorted(history.overrides(run))): run for run in runs("apart")}
     lengths = set()
