@@ -29,7 +29,17 @@ GROUPS = (
     *("sweep", "debug"),
 )
 
+# Hydra's plugins, and the extra of pyproject.toml that brings each.
+EXTRAS = {
+    "hydra/launcher/joblib": "joblib",
+    "hydra/launcher/submitit_local": "submitit",
+    "hydra/launcher/submitit_slurm": "submitit",
+    "hydra/launcher/ray": "ray",
+    "hydra/sweeper/optuna": "optuna",
+}
+
 OmegaConf.register_new_resolver("if", lambda condition, yes, no: yes if condition else no, replace=True)
+OmegaConf.register_new_resolver("sum", lambda *numbers: sum(numbers), replace=True)
 
 
 def app(task: Callable[[DictConfig], Any], config_name: str) -> Callable[[], None]:
@@ -97,8 +107,12 @@ def explain(error: Exception, config_name: str, arguments: list[str]) -> str:
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read as key=value; put quotes around odd characters, as in 'key=\"a b\"'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        if extra := EXTRAS.get(error.missing_cfg_file):
+            choice = "=".join(error.missing_cfg_file.rsplit("/", 1))
+            return f"{choice}: needs a package that is not installed; pip install -e '.[{extra}]'"
         group, _, name = error.missing_cfg_file.rpartition("/")
-        return f"{group}={name}: there is no such {group or 'config'}; {nearest(name, options(group))}"
+        known = [*options(group), *(path.rpartition("/")[2] for path in EXTRAS if path.startswith(f"{group}/"))]
+        return f"{group}={name}: there is no such {group or 'config'}; {nearest(name, known)}"
     if unknown := re.search(r"Could not (?:override|append to config|delete).*?'?([\w.@/-]+)'?[.:]", str(error)):
         return unknown_key(unknown[1], keys(reference(config_name, arguments)))
     return sentence(error)

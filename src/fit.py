@@ -9,11 +9,12 @@ from typing import cast
 
 import pandas as pd
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from omegaconf import DictConfig
 from torch import Tensor
 
+from src import stopping
 from src.baselines import Estimator
 from src.build import instantiate
 from src.cli import sentence
@@ -44,6 +45,13 @@ def higher_is_better(task: Task, monitor: str) -> bool:
     return metric != "loss" and bool(task.metrics[metric].higher_is_better)
 
 
+class StopWhenAsked(Callback):
+    """Ends a fit after the epoch in which somebody has asked for it."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or stopping.asked()
+
+
 def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str) -> Trainer:
     """Lightning's Trainer with the configured callbacks and loggers, told what to monitor and where to write."""
     watch = {"monitor": config.monitor, "mode": "max" if higher_is_better(task, config.monitor) else "min"}
@@ -53,7 +61,7 @@ def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str)
     return instantiate(
         config.trainer,
         accelerator=accelerator,
-        callbacks=[instantiate(part, **more.get(name, {})) for name, part in chosen.items()],
+        callbacks=[StopWhenAsked(), *(instantiate(part, **more.get(name, {})) for name, part in chosen.items())],
         logger=[instantiate(part, save_dir=str(folder)) for part in (config.get("logger") or {}).values() if part],
         enable_progress_bar="progress" in chosen,
         default_root_dir=str(folder),
@@ -73,14 +81,22 @@ def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, ac
         rewind(folder, checkpoint)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:  # Lightning's answer to Ctrl-C, after which it ignores the signal
+        with stopping.listening():
+            trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # Lightning's answer to a second Ctrl-C, after which it ignores the signal
         signal.signal(signal.SIGINT, on_interrupt)
         return "interrupted"
+    return ended(task, trainer, config.trainer.max_epochs)
+
+
+def ended(task: Task, trainer: Trainer, epochs: int) -> str:
+    """The status of a run whose training is over, of which ``epochs`` were planned."""
     if task.diverged:
         return "diverged"
-    stopping = trainer.early_stopping_callback
-    return "stopped early" if stopping and stopping.stopped_epoch else "finished"
+    early = trainer.early_stopping_callback
+    if early and early.stopped_epoch:
+        return "stopped early"
+    return "interrupted" if stopping.asked() and trainer.current_epoch < epochs else "finished"
 
 
 def rewind(folder: Path, checkpoint: Path) -> None:

@@ -64,6 +64,12 @@ def jobs(sweep: Path | str) -> pd.DataFrame:
     return table.join(keys[[key for key in keys if "." in key]].fillna(""))
 
 
+def number(run: Path | str) -> int:
+    """The number of a sweep's job, with which the name of its folder begins; -1 for other names."""
+    digits = Path(run).name.partition("_")[0]
+    return int(digits) if digits.isdecimal() else -1
+
+
 def overrides(run: Path | str) -> list[str]:
     """What the command line of a run has set: ``key=value``."""
     path = Path(run) / ".hydra" / "overrides.yaml"

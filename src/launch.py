@@ -15,7 +15,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src import encoder, replicas, results, vectors, weights
+from src import encoder, multirun, replicas, results, vectors, weights
 from src.cli import compose, explain, jobs, reference, refuse, sentence
 from src.errors import UserError
 from src.schema import check, ignored, trains
@@ -48,7 +48,12 @@ class Launch(Callback):
         try:
             notes: set[str] = set()
             params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-            sweep = jobs([*params, *config.hydra.overrides.task])
+            given = [*params, *config.hydra.overrides.task]
+            total = multirun.count(given)
+            multirun.confirmed(total, bool(config.sweep.confirm))
+            multirun.check_launcher(config)
+            multirun.check_folder(config)
+            sweep = jobs(given)
             replicas.plan(sweep, config.hydra)
             for overrides in differing(sweep):
                 try:
@@ -56,7 +61,9 @@ class Launch(Callback):
                 except UserError as error:
                     raise UserError(f"job {' '.join(overrides)}: {error}") from error
                 notes |= set(ignored(experiment, overrides))
-            folder = claim(Path(config.hydra.sweep.dir))
+            folder = Path(config.hydra.sweep.dir)
+            folder = folder if multirun.goes_on(config) else claim(folder)
+            multirun.begin(folder, total)
         except Exception as error:
             refuse(sentence(error, named=not isinstance(error, UserError | HydraException)))
         for note in sorted(notes):
@@ -65,13 +72,6 @@ class Launch(Callback):
         with open_dict(config):
             # the jobs compose their configuration anew, from these overrides
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        from src.sweep import report
-
-        bad = report(Path(config.hydra.sweep.dir))
-        if bad or replicas.interrupted:
-            raise SystemExit(130 if replicas.interrupted else 1)
 
 
 def differing(sweep: list[list[str]]) -> list[list[str]]:

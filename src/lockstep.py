@@ -9,7 +9,6 @@ callbacks as in a run by itself, and what is left in the folder is what that run
 from __future__ import annotations
 
 import copy
-import signal
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -18,14 +17,13 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, read_write
-from rich import get_console, progress
 from torch import Tensor
 
-from src import replicas, results
+from src import replicas, results, stopping
 from src.build import build
 from src.cli import CONF
 from src.data.memory import BLOCK, InMemory
-from src.fit import fit_network, make_trainer
+from src.fit import ended, fit_network, make_trainer
 from src.networks.stacked import Stack, Unstackable
 from src.stepping import Replica, hand_over, joined, learn_epoch, record, shrunk, validate
 from src.tasks.task import Task
@@ -39,8 +37,7 @@ CALLBACKS = {"EarlyStopping", "Checkpoint", "Progress"}
 # Writing every run's last checkpoint takes about as long as an epoch of a small stack, so that is done no more often.
 SECONDS = 5.0
 
-# How the runs of a stack ended, and the seconds of each, until their jobs come to ask; or what ended them all.
-_fitted: dict[Path, tuple[str, float]] = {}
+# What ended all runs of a stack, until their jobs come to ask.
 _broken: dict[Path, Exception] = {}
 _alone: set[Path] = set()  # the jobs of stacks that cannot be
 
@@ -62,14 +59,12 @@ def fit(
         The run's status, and its share of the seconds.
     """
     begun = time.perf_counter()
-    if folder in _fitted:
-        return _fitted.pop(folder)
+    if folder in replicas.fitted:
+        return replicas.fitted.pop(folder)
     if folder in _broken:
         raise _broken.pop(folder)
     number = HydraConfig.get().job.num
     folders = places(replicas.stack(number))
-    if replicas.interrupted:
-        raise SystemExit(130)
     if len(folders) < 2 or folder in _alone:
         return fit_network(task, data, config, folder, accelerator), time.perf_counter() - begun
     try:
@@ -79,7 +74,7 @@ def fit(
             raise Unstackable(why)
         configs = {where: beside(number, other, where, folder, result) for other, where in folders.items()}
         learn = [prepared(its, where, data, accelerator) for where, its in configs.items()]
-        ended = together(learn, data, config)
+        statuses = together(learn, data, config)
     except Unstackable as error:
         print(f"model.replicas: {error}; the {len(folders)} runs follow one after another", flush=True)
         _alone.update(folders.values())
@@ -88,8 +83,8 @@ def fit(
         _broken.update({place: error for place in folders.values() if place != folder})
         raise
     share = (time.perf_counter() - begun) / len(learn)
-    _fitted.update({place: (status, share) for place, status in ended.items()})
-    return _fitted.pop(folder)
+    replicas.fitted.update({place: (status, share) for place, status in statuses.items()})
+    return replicas.fitted.pop(folder)
 
 
 def hindrance(task: Task, data: InMemory, config: DictConfig, accelerator: str) -> str | None:
@@ -140,7 +135,7 @@ def prepared(config: DictConfig, folder: Path, data: InMemory, accelerator: str)
     task, own, idle = build(config, data), copy.copy(data), copy.deepcopy(config)
     own.seed, own.block = config.seed, BLOCK
     idle.trainer.max_epochs = 0  # sets up everything, and takes no step
-    idle.callbacks.progress = None
+    idle.callbacks = {name: part for name, part in config.callbacks.items() if name != "progress"}
     trainer = make_trainer(task, idle, folder, accelerator)
     trainer.fit(task, datamodule=own)
     task.to(accelerator)
@@ -185,41 +180,22 @@ def try_out(learn: list[Replica], stack: Stack, data: InMemory) -> None:
 
 def train(learn: list[Replica], stack: Stack, data: InMemory, config: DictConfig) -> dict[Path, str]:
     """Trains until every replica has stopped by itself, or Ctrl-C stops all after an epoch; returns how each ended."""
-    ended: dict[Path, str] = {}
-    interrupted: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
-    optimizer, bar, written = joined(learn, stack), display(config), time.perf_counter()
-    line = bar.add_task("", total=config.trainer.max_epochs)
-    try:
-        with bar:
-            for epoch in range(config.trainer.max_epochs):
-                begun = time.perf_counter()
-                learn_epoch(learn, stack, optimizer, data)
-                validate(learn, stack, data)
-                seconds = (time.perf_counter() - begun) / len(learn)
-                halt = bool(interrupted)
-                due = halt or time.perf_counter() - written > SECONDS or epoch + 1 == config.trainer.max_epochs
-                written = time.perf_counter() if due else written
-                for row, replica in enumerate(learn):
-                    hand_over(row, learn, stack, optimizer)
-                    record(replica, seconds, due)
-                left = [row for row, replica in enumerate(learn) if not replica.trainer.should_stop]
-                stopped = [replica for replica in learn if replica.trainer.should_stop]
-                ended |= {replica.folder: "diverged" if replica.task.diverged else "stopped early" for replica in stopped}
-                bar.update(line, completed=epoch + 1, description=f"epoch {epoch + 1}, {len(left)} runs")
-                if stopped and left:
-                    optimizer = shrunk(optimizer, learn, left, stack)
-                learn = [learn[row] for row in left]
-                if not learn or halt:
-                    break
-    finally:
-        signal.signal(signal.SIGINT, before)
-    replicas.interrupted = bool(interrupted)
-    return ended | {replica.folder: "interrupted" if interrupted else "finished" for replica in learn}
-
-
-def display(config: DictConfig) -> progress.Progress:
-    """A bar over all epochs, where there is a terminal and the configuration wants one."""
-    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.TimeRemainingColumn())
-    off = not get_console().is_terminal or not (config.get("callbacks") or {}).get("progress")
-    return progress.Progress(*columns, transient=True, disable=off)
+    runs, epochs = learn, config.trainer.max_epochs
+    optimizer, written = joined(learn, stack), time.perf_counter()
+    for epoch in range(epochs):
+        begun = time.perf_counter()
+        learn_epoch(learn, stack, optimizer, data)
+        validate(learn, stack, data)
+        seconds = (time.perf_counter() - begun) / len(learn)
+        due = stopping.asked() or time.perf_counter() - written > SECONDS or epoch + 1 == epochs
+        written = time.perf_counter() if due else written
+        for row, replica in enumerate(learn):
+            hand_over(row, learn, stack, optimizer)
+            record(replica, seconds, due)
+        left = [row for row, replica in enumerate(learn) if not replica.trainer.should_stop]
+        if not left:
+            break
+        if len(left) < len(learn):
+            optimizer = shrunk(optimizer, learn, left, stack)
+            learn = [learn[row] for row in left]
+    return {replica.folder: ended(replica.task, replica.trainer, epochs) for replica in runs}

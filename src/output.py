@@ -1,4 +1,4 @@
-"""Tables that an entry point writes where the user says."""
+"""Where things are, and tables that an entry point writes where the user says."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def shown(folder: Path) -> str:
+    """A folder as a user would type it."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+
+
 def check(path: Path, key: str = "output") -> None:
     """Raises a UserError, which names the key, if no file can be written there."""
     if path.is_dir() or not path.resolve().parent.is_dir():
@@ -22,4 +28,11 @@ def write(table: pd.DataFrame, output: Path) -> None:
     """Writes a CSV file whole or not at all."""
     draft = output.with_name(output.name + ".tmp")
     table.to_csv(draft, float_format="%.7g")
+    os.replace(draft, output)
+
+
+def write_text(text: str, output: Path) -> None:
+    """Writes a text file whole or not at all."""
+    draft = output.with_name(output.name + ".tmp")
+    draft.write_text(text, encoding="utf-8")
     os.replace(draft, output)

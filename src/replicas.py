@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -16,7 +17,8 @@ SHOW = {"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--inf
 
 # The jobs of the running sweep, each its overrides, if they are to learn together; none otherwise.
 jobs: list[list[str]] = []
-interrupted = False  # Ctrl-C has ended a stack
+# How the runs of a stack ended, and the seconds of each, until their jobs come to ask.
+fitted: dict[Path, tuple[str, float]] = {}
 _asked = 1
 
 
@@ -26,9 +28,10 @@ def expanded(arguments: list[str]) -> list[str]:
     Raises:
         UserError: The arguments say something else of seeds or folders.
     """
-    global _asked, interrupted
-    _asked, interrupted = 1, False
+    global _asked
+    _asked = 1
     jobs.clear()
+    fitted.clear()
     values = {key: value for key, _, value in (text.partition("=") for text in arguments)}
     number, seed = values.get("model.replicas", "1"), values.get("seed", "0")
     # anything but a number from 2 on is for the schema to judge
@@ -36,6 +39,8 @@ def expanded(arguments: list[str]) -> list[str]:
         return arguments
     if not seed.isdecimal():
         raise UserError(f"seed={seed}: with model.replicas={number} it is the first of {number} seeds; give one number")
+    if "resume" in values:
+        raise UserError("model.replicas: what is to be gone on with goes on one by one; leave it out beside resume=")
     if "hydra.run.dir" in values:
         raise UserError("hydra.run.dir: model.replicas leaves a folder of runs, as a sweep does; set hydra.sweep.dir")
     _asked = int(number)

@@ -22,6 +22,7 @@ from src.baselines import Estimator
 from src.data.forecast import Forecast
 from src.data.memory import InMemory
 from src.data.pictures import Pictures
+from src.output import shown
 from src.tasks.classification import Binary, Classification
 from src.tasks.forecasting import Forecasting
 from src.tasks.reconstruction import Reconstruction
@@ -29,12 +30,6 @@ from src.tasks.regression import Regression
 from src.tasks.task import Task
 
 MOST = 1000  # coefficients of a baseline that model.txt lists
-
-
-def shown(folder: Path) -> str:
-    """A folder as a user would type it."""
-    here = Path.cwd()
-    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def announce(result: dict[str, Any], data: InMemory) -> None:
@@ -173,14 +168,6 @@ def show(result: dict[str, Any], folder: Path) -> None:
     if result["best"] and result["last"]["epoch"] > 0:
         best = f", best epoch {result['best']['epoch']} of 0-{result['last']['epoch']} by {result['monitor']}"
     print(f"{result['status']}{best}, {result['seconds']['total']:.1f} s\nrun folder: {shown(folder)}")
-
-
-def show_job(result: dict[str, Any], job: str) -> None:
-    """Prints one line for a job of a sweep."""
-    ended = f"{result['status']}: {result['error']}" if result["error"] else result["status"]
-    best = f", best {result['monitor']} {result['best'][result['monitor']]:.4f}" if result["best"] else ""
-    seconds = f", {result['seconds']['total']:.1f} s" if result["seconds"]["total"] else ""
-    print(f"{job}: {ended}{best}{seconds}", flush=True)
 
 
 def compare(split: str, metrics: dict[str, float], other: str, values: dict[str, float]) -> None:

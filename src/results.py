@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "scikit-learn", "pandas", "numpy")
 
 
+# Metrics that should shrink; all others should grow.
+ERRORS = ("loss", "mae", "mape", "smape", "mase", "mse", "rmse", "rollout_mse", "calibration_error")
+
+
+def is_error(metric: str) -> bool:
+    """Whether a metric, with or without its split (``val/loss``), is better the smaller it is."""
+    return metric.rpartition("/")[2] in ERRORS
+
+
 def start(**known: Any) -> dict[str, Any]:
     """A result with every key of the contract; it counts as interrupted until the run has come to an end."""
     empty: dict[str, Any] = dict.fromkeys(

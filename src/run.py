@@ -14,14 +14,28 @@ from hydra.types import RunMode
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
-from src import encoder, history, lockstep, naming, replicas, report, results, rollout, vectors
+from src import (
+    encoder,
+    history,
+    lockstep,
+    multirun,
+    naming,
+    replicas,
+    report,
+    results,
+    rollout,
+    stopping,
+    vectors,
+)
 from src.build import build, data_set, load_weights, quiet, settle
 from src.cli import reference, sentence
 from src.data.forecast import Forecast
 from src.errors import UserError
 from src.fit import device, fit_baseline, fit_network, higher_is_better
+from src.identity import absolute
 from src.launch import undo
 from src.measure import measure
+from src.output import shown
 from src.schema import trains
 from src.tasks.classification import Classification
 from src.tasks.forecasting import Forecasting
@@ -50,17 +64,22 @@ def run(config: DictConfig) -> float:
         monitor=config.monitor,
         documented=documented(config, list(hydra.overrides.task)),
     )
+    if sweep:
+        if (best := multirun.done(folder, config, hydra)) is not None:
+            return best
+        if not config.resume:
+            results.write(folder, result)  # so that a crash is known for what it is
+        config.callbacks = {name: part for name, part in (config.callbacks or {}).items() if name != "progress"}
     keep_paths(folder / ".hydra" / "config.yaml")
     try:
-        experiment(config, folder, result, announced=not sweep)
+        with stopping.listening(told=not sweep):
+            experiment(config, folder, result, announced=not sweep)
     except Interrupted:
         results.write(folder, result)
-        if replicas.interrupted:  # the others of the stack are to be recorded too
-            report.show_job(result, f"job {hydra.job.num}: {' '.join(hydra.overrides.task)}")
-            return float("nan")
-        print(f"interrupted; go on with: python -m src.train resume={report.shown(folder)}")
-        raise SystemExit(130) from None
-    except Exception as error:
+        if not sweep:
+            print(f"interrupted; go on with: python -m src.train resume={shown(folder)}")
+            raise SystemExit(130) from None
+    except (Exception, SystemExit) as error:
         wrong = error
         if isinstance(error, InstantiationException):  # what a class said of its arguments
             cause = error.__cause__ or error
@@ -73,24 +92,19 @@ def run(config: DictConfig) -> float:
         logging.getLogger(__name__).exception("the run failed")
         if not sweep:
             raise
-    if sweep:
-        report.show_job(result, f"job {hydra.job.num}: {' '.join(hydra.overrides.task)}")
-    else:
+    if not sweep:
         report.show(result, folder)
-    if result["status"] == "diverged" and not sweep:
+    if result["status"] in ("failed", "diverged") and (not sweep or config.on_error == "stop"):
         raise SystemExit(1)
     return result["best"][config.monitor] if result["best"] else float("nan")
 
 
 def keep_paths(stored: Path) -> None:
     """Makes the paths of a stored configuration absolute, so that the run can be rebuilt from any folder."""
-    if not stored.is_file():
-        return
-    config: Any = OmegaConf.load(stored)
-    for group, key in ((config, "data_dir"), (config, "vectors"), (config.data, "path"), (config.data, "pickle")):
-        if key in group and not OmegaConf.is_interpolation(group, key) and group[key] is not None:
-            group[key] = str(Path(group[key]).absolute())
-    OmegaConf.save(config, stored)
+    if stored.is_file():
+        config: Any = OmegaConf.load(stored)
+        absolute(config)
+        OmegaConf.save(config, stored)
 
 
 def documented(config: DictConfig, overrides: list[str]) -> dict[str, float] | None:

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from src import history, plots
+from src import history, identity, plots
 from src.report import figure
 
 # Columns of summary.csv that say which job it was; the test metrics and their spread follow.
@@ -24,13 +24,13 @@ def summary(folder: Path) -> pd.DataFrame:
     those of the job's group.
     """
     runs = history.runs(folder)
-    numbers = [int(Path(run).name.partition("_")[0]) for run in runs["run"]]
-    overrides = [history.overrides(run) for run in runs["run"]]
+    numbers = [history.number(run) for run in runs["run"]]
+    overrides = [deciding(history.overrides(run)) for run in runs["run"]]
     table = runs.assign(job=numbers, overrides=[" ".join(texts) for texts in overrides])
     table["best"] = [row.get(f"best.{row.get('monitor')}") for _, row in table.iterrows()]
     metrics = {name: name.removeprefix("test.") for name in table if name.startswith("test.")}
     table = table.rename(columns=metrics).rename(columns={"seconds.total": "seconds"})
-    group = [" ".join(text for text in texts if not text.startswith("seed=")) for texts in overrides]
+    group = [" ".join(sorted(text for text in texts if not text.startswith("seed="))) for texts in overrides]
     for metric in metrics.values():
         groups = table.groupby(group)[metric]
         table[f"{metric}_mean"], table[f"{metric}_sd"] = groups.transform("mean"), groups.transform("std")
@@ -39,11 +39,19 @@ def summary(folder: Path) -> pd.DataFrame:
     return table.reindex(columns=columns).sort_values("job", ignore_index=True)
 
 
+def deciding(overrides: list[str]) -> list[str]:
+    """The overrides of a job that have a say in what comes out."""
+    return [text for text in overrides if not identity.idle(text.lstrip("+~").partition("=")[0])]
+
+
 def report(folder: Path) -> int:
     """Writes ``summary.csv``, prints one line per group of seeds, and returns the number of failed jobs."""
+    if not any(folder.glob("*/result.json")):
+        print("no job has come to its end")
+        return 0
     table = summary(folder)
     table.to_csv(folder / "summary.csv", index=False)
-    given = history.given([history.overrides(run) for run in table["run"]])
+    given = history.given([deciding(history.overrides(run)) for run in table["run"]])
     keys = [key for key in given if key != "seed" and given[key].nunique(dropna=False) > 1]
     means = [name for name in table if name.endswith("_mean") and not name.startswith("loss")][:2]
     heads = [name.removesuffix("_mean") for name in means]

@@ -183,6 +183,7 @@ TERMS: dict[str, Term] = {
     # tasks and training
     "alpha": positive,
     "check_val_every_n_epoch": whole(1),
+    "confirm": flag,
     "class_weights": Term(
         "balanced, or a list of numbers above 0, or null",
         lambda value: value in (None, "balanced") or (isinstance(value, list) and all(map(positive.holds, value))),
@@ -202,6 +203,7 @@ TERMS: dict[str, Term] = {
     "max_epochs": whole(1),
     "min_delta": not_negative,
     "momentum": share,
+    "on_error": choice("continue", "stop"),
     "patience": whole(1),
     "precision": choice("32-true", "bf16-mixed", "16-mixed"),
     "seed": whole(0, 2**32 - 1),

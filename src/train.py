@@ -4,25 +4,32 @@ python -m src.train data=nyse model=rnn                   one experiment
 python -m src.train -m model=rnn,lstm,gru seed=0,1,2      a sweep: every combination
 python -m src.train model=rnn model.replicas=20           twenty seeds that learn together, recorded as a sweep
 python -m src.train resume=logs/nyse_rnn/<time>           go on with a run
+python -m src.train -m resume=logs/sweeps/<time>          run what is missing in a sweep
 python -m src.train model=lstm --cfg job                  show the configuration, run nothing
 """
 
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich import get_console
 
+from src import multirun
 from src.cli import app, refuse
 from src.errors import UserError
 from src.launch import resumed
 from src.replicas import expanded
+from src.supervise import supervised
 
 
 def train(config: DictConfig) -> float:
     """Runs the experiment that ``config`` describes; returns the best value of ``config.monitor``."""
-    with get_console().status("loading torch and Lightning"):
+    one = HydraConfig.get().mode == RunMode.RUN  # a sweep has a table of its own
+    with get_console().status("loading torch and Lightning") if one else nullcontext():
         from src.run import run  # only once the configuration stands
 
     return run(config)
@@ -30,11 +37,13 @@ def train(config: DictConfig) -> float:
 
 def main() -> None:
     try:
-        sys.argv[1:] = expanded(resumed(sys.argv[1:]))
+        arguments = multirun.resumed(expanded(sys.argv[1:]))
+        sys.argv[1:] = arguments if {"-m", "--multirun"} & set(arguments) else resumed(arguments)
     except UserError as error:
         refuse(error)
-    app(train, "train")()
+    with multirun.summed_up():
+        app(train, "train")()
 
 
 if __name__ == "__main__":
-    main()
+    supervised(main)

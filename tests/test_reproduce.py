@@ -1,0 +1,46 @@
+"""The table of documented figures and ours."""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import result
+
+from src import history
+
+
+def test_the_table_stands_on_runs_that_are_not_run_twice(call) -> None:
+    status, _, err = call("only=hitters_ols,nyse_ols_days", "output=table.md", entry="reproduce")
+    assert (status, err) == (0, "")
+    rows = [line for line in Path("table.md").read_text().splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == 2
+    days, hitters = (row.strip("| ").split(" | ") for row in rows)
+    assert days[:5] == ["nyse `ols`", "r2", "0.4596", "0.4596", "0.4573"]
+    assert hitters[:5] == ["hitters `ols`", "mae", "259.72", "259.72", "257.60"]
+    baseline = result(next(Path("logs/reproduction/hitters_train_mean/honest").glob("*/")))
+    assert hitters[5] == f"{baseline['test']['mae']:.2f} (`train_mean`)"
+    assert re.search(r"data=nyse model=ols protocol=documented,honest data.day_of_week=true", days[7])
+    before = history.runs("logs")
+    status, _, err = call("only=hitters_ols", "output=table.md", entry="reproduce")
+    assert (status, err) == (0, "")
+    assert history.runs("logs").equals(before)
+
+
+def test_a_row_whose_data_are_missing_says_so(call) -> None:
+    status, _, _ = call("only=wordle", "output=table.md", "repeats=2", "data_dir=none", entry="reproduce")
+    assert status == 0
+    row = Path("table.md").read_text().splitlines()[-1]
+    assert row.startswith("| wordle `lstm` | rollout_mse | 0.00727 | not run: none/wordle")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("only=nise", "only=nise: is no documented data set or pairing; did you mean nyse?"),
+        ("output=nowhere/table.md", "output=nowhere/table.md: must be a file in a folder that exists"),
+    ],
+)
+def test_a_table_that_cannot_be_made_is_refused(arguments: str, sentence: str, call) -> None:
+    status, _, err = call(arguments, entry="reproduce")
+    assert (status, err) == (2, f"error: {sentence}\n")
+    assert not list(Path.cwd().iterdir())
