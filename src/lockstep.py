@@ -100,7 +100,7 @@ def hindrance(task: Task, data: InMemory, config: DictConfig, accelerator: str) 
     if optimizer not in ELEMENTWISE or hasattr(task.network, "groups"):
         return f"{optimizer} here treats some weights unlike others"
     if not isinstance(data.splits["train"].x, Tensor):
-        return "texts come in batches of one length, of which every seed has its own"
+        return "texts come in batches of one length, of which every seed has its own, and bags of words are sparse"
     return None if accelerator == "cpu" else f"stacks have been tried with accelerator=cpu alone, not with {accelerator}"
 
 
