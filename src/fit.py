@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import signal
 import time
 from pathlib import Path
 from typing import cast
 
-import pandas as pd
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, WeightAveraging
 from omegaconf import DictConfig
 from torch import Tensor
 
-from src import stopping
+from src import devices, logger, stopping
 from src.baselines import Estimator
 from src.build import instantiate
 from src.cli import sentence
@@ -49,7 +50,8 @@ class StopWhenAsked(Callback):
     """Ends a fit after the epoch in which somebody has asked for it."""
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        trainer.should_stop = trainer.should_stop or stopping.asked()
+        # of several devices one hears it, and all must stop after the same epoch
+        trainer.should_stop = trainer.strategy.reduce_boolean_decision(trainer.should_stop or stopping.asked(), all=False)
 
 
 def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str) -> Trainer:
@@ -62,7 +64,7 @@ def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str)
         config.trainer,
         accelerator=accelerator,
         callbacks=[StopWhenAsked(), *(instantiate(part, **more.get(name, {})) for name, part in chosen.items())],
-        logger=[instantiate(part, save_dir=str(folder)) for part in (config.get("logger") or {}).values() if part],
+        logger=logger.make(config, folder),
         enable_progress_bar="progress" in chosen,
         default_root_dir=str(folder),
     )
@@ -70,14 +72,24 @@ def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str)
 
 def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str) -> str:
     """Trains by epochs, from scratch or on from ``config.resume``; returns the run's status."""
+    if "strategy" in config.trainer:
+        task = copy.deepcopy(task)  # the weights of what is given stay whole and where they are
+    if devices.shards(config):
+        task.configure_model = functools.partial(devices.shard, task)  # type: ignore[method-assign]
+    with devices.together():
+        return learn(task, data, config, folder, accelerator)
+
+
+def learn(task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str) -> str:
+    """What each process of a fit does; returns the run's status."""
     trainer = make_trainer(task, config, folder, accelerator)
     data.seed = config.seed
     # a limited epoch counts batches (1 is one of them, 1.0 all), several devices synchronise and averages change after each
     whole = isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches == 1.0
     averaging = any(isinstance(callback, WeightAveraging) for callback in getattr(trainer, "callbacks", []))
     data.block = BLOCK if whole and trainer.world_size == 1 and not averaging else 1
-    checkpoint = folder / "checkpoints" / "last.ckpt" if config.resume else None
-    if checkpoint:
+    checkpoint = Path(config.resume, "checkpoints", "last.ckpt") if config.resume else None
+    if checkpoint and trainer.is_global_zero:
         rewind(folder, checkpoint)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
@@ -113,7 +125,7 @@ def rewind(folder: Path, checkpoint: Path) -> None:
     (folder / "metrics.csv").write_text("".join(lines[: epochs + 1]))
 
 
-def fit_baseline(task: Task, data: InMemory, folder: Path) -> str:
+def fit_baseline(task: Task, data: InMemory, config: DictConfig, folder: Path) -> str:
     """Fits a scikit-learn estimator on train; leaves one row of metrics and the same checkpoints as a network."""
     begun = time.perf_counter()
     task.eval()
@@ -130,7 +142,9 @@ def fit_baseline(task: Task, data: InMemory, folder: Path) -> str:
     for name in ("train", "val"):
         row |= {f"{name}/{metric}": value for metric, value in measure(task, data.batches(name))[1].items()}
     row["seconds"] = time.perf_counter() - begun
-    pd.DataFrame([row]).to_csv(folder / "metrics.csv", index=False)
+    for each in logger.make(config, folder):
+        each.log_metrics(row, step=0)
+        each.finalize("success")
     (folder / "checkpoints").mkdir()
     for name in ("best", "last"):
         torch.save({"state_dict": task.state_dict()}, folder / "checkpoints" / f"{name}.ckpt")

@@ -44,6 +44,8 @@ def runs(logs: Path | str) -> pd.DataFrame:
     """
     found: list[dict[str, Any]] = []
     for path in sorted(Path(logs).rglob("result.json")):
+        if path.parent.name == "artifacts":  # MLflow's copy
+            continue
         try:
             result = results.read(path.parent)
         except UserError as error:

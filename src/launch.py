@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src import encoder, multirun, replicas, results, vectors, weights
+from src import devices, encoder, multirun, replicas, results, vectors, weights
 from src.cli import compose, explain, jobs, reference, refuse, sentence
 from src.errors import UserError
 from src.schema import check, ignored, trains
@@ -23,6 +24,8 @@ from src.schema import check, ignored, trains
 # A resumed run keeps its experiment; only how long and on what it goes on may change.
 RESUMABLE = ("resume=", "trainer.", "accelerator=", "threads=", "callbacks.progress=")
 
+# What loggers need besides Lightning; each is an extra of the same name.
+NEEDED = {"src.logger.TensorBoard": "tensorboard", "src.logger.MLflow": "mlflow"}
 
 # What this process may undo: folders that it made (with the new ones around each), and the small files of runs that it goes
 # on with, as they were.
@@ -37,6 +40,10 @@ class Launch(Callback):
     """
 
     def on_run_start(self, config: DictConfig, config_name: str = "train", **_: Any) -> None:
+        if devices.rank(config):  # the first process checks, and has the folder
+            config.hydra.run.dir, config.hydra.output_subdir = ".", None
+            config.hydra.job_logging.root.handlers = []
+            return
         try:
             experiment = checked(config, config_name, list(config.hydra.overrides.task), sweep=False)
             folder = keep(Path(experiment.resume)) if experiment.resume else claim(Path(config.hydra.run.dir))
@@ -110,6 +117,10 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
         raise UserError(f"{no[0]}: means nothing to data={choices.data}, which has no words; leave it out")
     if "encoder" in config and not config.resume:
         encoder.check(Path(config.encoder), config.data)
+    devices.check(config, choices.model, trains(config.model), sweep)
+    for name, part in (config.get("logger") or {}).items():
+        if part and (package := NEEDED.get(part._target_)) and importlib.util.find_spec(package) is None:
+            raise UserError(f"logger={name}: needs the package {package}; pip install -e '.[{package}]'")
     weights.check(config)
     if config.vectors and not config.resume:
         vectors.check(Path(config.vectors), config, choices.model)
@@ -128,6 +139,8 @@ def check_unfinished(run: Path, config: DictConfig) -> None:
     if result["last"] and result["last"]["epoch"] + 1 >= max_epochs:
         done = result["last"]["epoch"] + 1
         raise UserError(f"resume={run}: the run has had its {done} epochs; ask for more with trainer.max_epochs={2 * done}")
+    if devices.count(config) != (before := devices.count(planned)):
+        raise UserError(f"resume={run}: learns on {before} devices from batches of all of them; leave their number as it is")
     if config.task.get("scheduler") != planned.task.get("scheduler"):
         raise UserError(
             f"resume={run}: the schedule of its learning rate is made for {planned.trainer.max_epochs} epochs, and another "
@@ -186,15 +199,15 @@ def resumed(arguments: list[str]) -> list[str]:
     stored = Path(folder) / ".hydra" / "overrides.yaml"
     if not folder or not stored.is_file() or not (Path(folder) / "checkpoints" / "last.ckpt").is_file():
         raise UserError(f"resume={folder}: no run with a checkpoint is there; give the folder that a run printed")
-    for text in given:
-        if not text.lstrip("+~").startswith(RESUMABLE):
-            raise UserError(
-                f"{text}: a resumed run stays the experiment it was; only {', '.join(RESUMABLE[1:])} may be given"
-            )
-    new = {text.lstrip("+~").partition("=")[0] for text in given}
     try:
         old = [str(text) for text in OmegaConf.load(stored)]
     except Exception as error:
         raise UserError(f"{stored}: cannot be read ({sentence(error)})") from error
+    for text in given:
+        if text not in old and not text.lstrip("+~").startswith(RESUMABLE):
+            raise UserError(
+                f"{text}: a resumed run stays the experiment it was; only {', '.join(RESUMABLE[1:])} may be given"
+            )
+    new = {text.lstrip("+~").partition("=")[0] for text in given}
     kept = [text for text in old if text.lstrip("+~").partition("=")[0] not in {*new, "resume"}]
     return [*kept, *(text for text in arguments if text != resume), f"resume='{os.path.abspath(folder)}'"]

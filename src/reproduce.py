@@ -32,9 +32,9 @@ def reproduce(config: DictConfig) -> None:
     check_terms(config, but="data_dir")
     rows = chosen(config)
     output.check(Path(config.output))
-    for folder, arguments in plan(rows, config).items():
-        launch(arguments, folder)
-    output.write_text(page(rows, config), Path(config.output))
+    plan = {folder: arguments for row in rows for folder, arguments in sweeps(row, config).items()}
+    refused = {folder: launch(arguments, folder) for folder, arguments in plan.items()}
+    output.write_text(page(rows, refused, config), Path(config.output))
     print(f"\ntable: {config.output}")
 
 
@@ -65,14 +65,10 @@ def baseline(row: dict[str, Any]) -> dict[str, Any]:
     return {"data": row["data"], "model": row["baseline"], "given": "", "repeats": 1}
 
 
-def plan(rows: list[dict[str, Any]], config: DictConfig) -> dict[Path, list[str]]:
-    """The sweeps behind the rows: folder and arguments of each; rows may share a baseline."""
-    cells = [cell for row in rows for cell in (*((row, protocol) for protocol in PROTOCOLS), (baseline(row), "honest"))]
-    return {Path(config.folder) / place(*cell): sweep(*cell, config) for cell in cells}
-
-
-def place(row: dict[str, Any], protocol: str) -> str:
-    return f"{named(row)}/{protocol}"
+def sweeps(row: dict[str, Any], config: DictConfig) -> dict[Path, list[str]]:
+    """The three sweeps behind a row, folder and arguments of each: by either protocol, and the baseline's."""
+    cells = [*((row, protocol) for protocol in PROTOCOLS), (baseline(row), "honest")]
+    return {Path(config.folder) / named(part) / protocol: sweep(part, protocol, config) for part, protocol in cells}
 
 
 def sweep(row: dict[str, Any], protocol: str, config: DictConfig) -> list[str]:
@@ -85,23 +81,31 @@ def sweep(row: dict[str, Any], protocol: str, config: DictConfig) -> list[str]:
     return ["-m", f"data={row['data']}", f"model={row['model']}", f"protocol={protocol}", *more, *folder]
 
 
-def launch(arguments: list[str], folder: Path) -> None:
-    """Runs what is missing of a sweep in a process of its own; what fails is told there and in the table."""
+def launch(arguments: list[str], folder: Path) -> str:
+    """Runs what is missing of a sweep in a process of its own; returns why it was refused, or nothing."""
     given = [f"resume={folder}"] if (folder / "multirun.yaml").is_file() else [f"hydra.sweep.dir={folder}"]
     print(f"\n$ python -m src.train {' '.join(arguments)}", flush=True)
     here = os.pathsep.join(filter(None, [str(CONF.parent), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "src.train", *arguments, *given]
-    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": here}, check=False)
-    if done.returncode in (2, 130):  # refused, or Ctrl-C
-        raise SystemExit(done.returncode)
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": here}, stderr=subprocess.PIPE, text=True, check=False)
+    print(done.stderr, end="", file=sys.stderr)
+    if done.returncode == 130:  # Ctrl-C
+        raise SystemExit(130)
+    return done.stderr.strip().removeprefix("error: ") if done.returncode == 2 else ""
 
 
-def page(rows: list[dict[str, Any]], config: DictConfig) -> str:
-    """The table with what is to be known of it, in Markdown."""
+def page(rows: list[dict[str, Any]], refused: dict[Path, str], config: DictConfig) -> str:
+    """The table with what is to be known of it, in Markdown.
+
+    Args:
+        rows: Of the table.
+        refused: Why the sweep of a folder did not run, or nothing.
+        config: Of this entry point.
+    """
     from src import history
 
-    tables = {folder: history.runs(folder) for folder in plan(rows, config)}
-    heads = [
+    tables = {folder: history.runs(folder) for folder in refused}
+    heads = (
         "pairing",
         "metric",
         "documented",
@@ -110,18 +114,16 @@ def page(rows: list[dict[str, Any]], config: DictConfig) -> str:
         "baseline",
         "seconds",
         "command",
-    ]
+    )
     lines = [" | ".join(heads), " | ".join(["---"] * len(heads))]
     for row in rows:
-        ours = {protocol: tables[Path(config.folder) / place(row, protocol)] for protocol in PROTOCOLS}
-        held = tables[Path(config.folder) / place(baseline(row), "honest")]
-        source = documented(row)
+        source, folders = documented(row), list(sweeps(row, config))
+        seconds = " / ".join(mean_seconds(tables[folder]) for folder in folders[:2])
         for metric in row["metrics"]:
-            seconds = " / ".join(mean_seconds(runs) for runs in ours.values())
-            cells = [f"{row['data']} `{row['model']}`", metric, f"{source.get(metric) or '-'}"]
-            cells += [spread(runs, metric) for runs in ours.values()]
-            cells += [f"{spread(held, metric)} (`{row['baseline']}`)", seconds, command(row, config)]
-            lines.append(" | ".join(cells))
+            figures = [spread(tables[folder], metric, refused[folder]) for folder in folders]
+            figures[2] += f" (`{row['baseline']}`)"
+            known = [f"{row['data']} `{row['model']}`", metric, str(source.get(metric, "-"))]
+            lines.append(" | ".join([*known, *figures, seconds, command(row, config)]))
     every = [run for table in tables.values() for _, run in table.iterrows()]
     return "\n".join([HEAD.format(**facts(every)), *(f"| {line} |" for line in lines), ""])
 
@@ -162,14 +164,14 @@ def documented(row: dict[str, Any]) -> dict[str, Any]:
     return dict(config.documented or {})
 
 
-def spread(runs: pd.DataFrame, metric: str) -> str:
+def spread(runs: pd.DataFrame, metric: str, refused: str) -> str:
     """Mean and standard deviation of a test metric, or why there is none."""
     from src.report import figure
 
     column = f"test.{metric}"
     if column not in runs or runs[column].isna().all():
-        failed = runs["error"].dropna() if "error" in runs else runs
-        return f"not run: {failed.iloc[0]}" if len(failed) else "not run"
+        failed = list(runs["error"].dropna()) if "error" in runs else []
+        return f"not run: {(failed or [refused])[0]}".strip(": ")
     values = runs[column].dropna()
     return figure(values.mean()) + (f" ± {figure(values.std())}" if len(values) > 1 else "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from src import (
+    devices,
     encoder,
     history,
     lockstep,
+    logger,
     multirun,
     naming,
     replicas,
@@ -30,6 +33,7 @@ from src import (
 from src.build import build, data_set, load_weights, quiet, settle
 from src.cli import reference, sentence
 from src.data.forecast import Forecast
+from src.data.memory import InMemory
 from src.errors import UserError
 from src.fit import device, fit_baseline, fit_network, higher_is_better
 from src.identity import absolute
@@ -39,6 +43,7 @@ from src.output import shown
 from src.schema import trains
 from src.tasks.classification import Classification
 from src.tasks.forecasting import Forecasting
+from src.tasks.task import Task
 
 
 class Interrupted(Exception):  # noqa: N818  no error
@@ -51,6 +56,8 @@ def run(config: DictConfig) -> float:
     Returns:
         The best value of ``config.monitor``; NaN for a failed job of a sweep, which goes on.
     """
+    if devices.rank(config):
+        return follow(config)
     hydra: Any = HydraConfig.get()
     folder, sweep = Path(hydra.runtime.output_dir), hydra.mode == RunMode.MULTIRUN
     choices = hydra.runtime.choices
@@ -92,6 +99,8 @@ def run(config: DictConfig) -> float:
         logging.getLogger(__name__).exception("the run failed")
         if not sweep:
             raise
+    finally:
+        logger.finish(config, folder, result)
     if not sweep:
         report.show(result, folder)
     if result["status"] in ("failed", "diverged") and (not sweep or config.on_error == "stop"):
@@ -124,13 +133,25 @@ def documented(config: DictConfig, overrides: list[str]) -> dict[str, float] | N
     return {name: value for name, value in config.documented.items() if value is not None} or None
 
 
-def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announced: bool) -> None:
-    """Fills ``result`` and the folder; only when all else is there does ``result.json`` say how the run ended."""
-    clock = time.perf_counter()
+def follow(config: DictConfig) -> float:
+    """Learns beside the first process of a run over several devices, which does all else; see :mod:`src.devices`."""
+    config.logger = None
+    with tempfile.TemporaryDirectory() as scratch:
+        devices.follow(scratch)
+        data, task, accelerator = prepare(config, Path(config.resume or scratch), {})
+        if "train" in data.splits:
+            fit_network(task, data, config, Path(scratch), accelerator)
+    return float("nan")
+
+
+def prepare(config: DictConfig, folder: Path, result: dict[str, Any]) -> tuple[InMemory, Task, str]:
+    """Data, the task with fresh weights, and where it learns; ``result`` gets what is known of them."""
     quiet()
     settle(config)
-    network = trains(config.model)
-    accelerator = device(config.trainer.accelerator) if network else "cpu"  # where scikit-learn computes
+    accelerator = "cpu"  # where scikit-learn computes
+    if trains(config.model):
+        accelerator = device(config.trainer.accelerator)
+        devices.enough(accelerator, config.trainer.devices)
     seed_everything(config.seed, workers=True, verbose=False)
     data = data_set(config)
     if "weights" in config and config.resume:
@@ -142,6 +163,14 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
         known = results.read(folder)["coverage"] if config.resume else None
         result["coverage"] = known or vectors.fill(task.network, data.spec.words, Path(config.vectors))
     result |= {"device": accelerator, "threads": torch.get_num_threads(), "fingerprint": data.fingerprint()}
+    return data, task, accelerator
+
+
+def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announced: bool) -> None:
+    """Fills ``result`` and the folder; only when all else is there does ``result.json`` say how the run ended."""
+    clock = time.perf_counter()
+    data, task, accelerator = prepare(config, folder, result)
+    network = trains(config.model)
     if network:
         result["parameters"] = report.describe(task, data, folder)
     # until its end a run counts as interrupted, and a resumed one keeps what was known of it
@@ -164,7 +193,7 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
     elif network:
         result["status"] = fit_network(task, data, config, folder, accelerator)
     else:
-        result["status"] = fit_baseline(task, data, folder)
+        result["status"] = fit_baseline(task, data, config, folder)
         result["parameters"] = report.describe(task, data, folder)
     result["seconds"]["fit"] = time.perf_counter() - begun
     epochs = history.load(folder)

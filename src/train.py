@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich import get_console
 
-from src import multirun
+from src import devices, multirun
 from src.cli import app, refuse
 from src.errors import UserError
 from src.launch import resumed
@@ -29,10 +29,11 @@ from src.supervise import supervised
 def train(config: DictConfig) -> float:
     """Runs the experiment that ``config`` describes; returns the best value of ``config.monitor``."""
     one = HydraConfig.get().mode == RunMode.RUN  # a sweep has a table of its own
-    with get_console().status("loading torch and Lightning") if one else nullcontext():
-        from src.run import run  # only once the configuration stands
+    with devices.others(config):
+        with get_console().status("loading torch and Lightning") if one else nullcontext():
+            from src.run import run  # only once the configuration stands
 
-    return run(config)
+        return run(config)
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ BAD = [
     ("+trainer.gradient_clip_val=1", ["task.gradient_clip"]),
     ("+trainer.fast_dev_run=true", ["debug=one_batch"]),
     ("trainer.precision=64-true", ["trainer.precision=64-true", "bf16-mixed"]),
-    ("trainer.devices=2", ["trainer.devices=2", "one device"]),
+    ("trainer.devices=2", ["trainer.devices=2", "trainer=ddp"]),
     ("trainer.limit_test_batches=0", ["trainer.limit_test_batches=0"]),
     ("trainer.check_val_every_n_epoch=9 trainer.max_epochs=3", ["check_val_every_n_epoch=9"]),
     ("task.optimizer._target_=torch.optim.LBFGS ~task.optimizer.weight_decay", ["LBFGS", "closure"]),

@@ -30,7 +30,8 @@ def test_a_row_whose_data_are_missing_says_so(call) -> None:
     status, _, _ = call("only=wordle", "output=table.md", "repeats=2", "data_dir=none", entry="reproduce")
     assert status == 0
     row = Path("table.md").read_text().splitlines()[-1]
-    assert row.startswith("| wordle `lstm` | rollout_mse | 0.00727 | not run: none/wordle")
+    assert row.startswith("| wordle `lstm` | rollout_mse | 0.00727 | not run: job data=wordle model=lstm")
+    assert "data.path=none/wordle/Problem_C_Data_Wordle.csv: path must be a file that exists" in row
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class Batches:
     Without a block size the rows come in order, batch by batch, for evaluation. With one they come for training, in
     lists of up to ``block`` batches; with a seed they are also shuffled, from nothing but (seed, epoch), and with weights
     (n,) drawn by them instead, with replacement. The trainer knows the epoch, and of several devices which one this is:
-    each takes its share of the rows.
+    each learns from its share of the rows of a batch (see :meth:`shared`), while all of them evaluate a whole split.
     """
 
     def __init__(
@@ -97,14 +97,16 @@ class Batches:
         self.weights = weights
 
     def __len__(self) -> int:
-        rows = ceil(len(self.split.y) / (self.trainer.world_size if self.trainer else 1))
-        batches = ceil(rows / self.batch_size) if isinstance(self.split.x, Tensor) else len(self.groups())
+        size = self.batch_size * self.devices
+        batches = ceil(len(self.split.y) / size) if isinstance(self.split.x, Tensor) else len(self.groups())
         return ceil(batches / (self.block or 1))
 
     def __iter__(self) -> Iterator[Batch | list[Batch]]:
         x, y, _, time = self.split
         parts = (x, y) if time is None else (x, y, time)
-        if not isinstance(x, Tensor):
+        if self.devices > 1:
+            yield from self.shared(*parts)
+        elif not isinstance(x, Tensor):
             groups = self.groups()
             if self.block is None:
                 yield from ((x[rows], y[rows]) for rows in groups)
@@ -118,18 +120,39 @@ class Batches:
                 yield list(self.sliced(*(part[rows] for part in parts)))
 
     def order(self) -> Tensor:
-        """The rows of this epoch that fall to this device, in the order in which they are learnt from."""
+        """The rows of this epoch in the order in which they are learnt from."""
         if self.seed is None or self.block is None:
-            return torch.arange(len(self.split.y))[self.share()]
+            return torch.arange(len(self.split.y))
         generator = self.generator()
         if self.weights is not None:
-            return torch.multinomial(self.weights, len(self.split.y), replacement=True, generator=generator)[self.share()]
-        return torch.randperm(len(self.split.y), generator=generator)[self.share()]
+            return torch.multinomial(self.weights, len(self.split.y), replacement=True, generator=generator)
+        return torch.randperm(len(self.split.y), generator=generator)
 
-    def share(self) -> slice:
-        if self.trainer is None or self.block is None:
-            return slice(None)
-        return slice(self.trainer.global_rank, None, self.trainer.world_size)
+    @property
+    def devices(self) -> int:
+        """How many learn together."""
+        return self.trainer.world_size if self.trainer and self.block else 1
+
+    def shared(self, *parts: Any) -> Iterator[list[Batch]]:
+        """This device's part of batches that are as many times larger as there are devices.
+
+        All devices must take equally many steps. Of a last batch that is too small for all, some have no row: they take its
+        first one along, at weight 0 (see :meth:`weight`).
+        """
+        assert self.trainer is not None
+        size, first = self.batch_size * self.devices, self.trainer.global_rank
+        self.together = list(self.order().split(size)) if isinstance(parts[0], Tensor) else self.groups()
+        for rows in self.together:
+            own = rows[first :: self.devices] if len(rows) > first else rows[:1]
+            yield [tuple(part[own] for part in parts)]
+
+    def weight(self, place: int) -> float:
+        """What the loss of this device's part of a batch counts in the mean over devices: 1 where all have as many rows."""
+        if self.devices == 1:
+            return 1.0
+        assert self.trainer is not None
+        rows = len(self.together[place])
+        return len(range(self.trainer.global_rank, rows, self.devices)) * self.devices / rows
 
     def generator(self) -> torch.Generator:
         assert self.seed is not None
@@ -138,7 +161,7 @@ class Batches:
     def groups(self) -> list[Tensor]:
         """Of texts, the rows of each batch: of one length, and for training the batches in any order."""
         assert not isinstance(self.split.x, Tensor)
-        groups = self.split.x.groups(self.order(), self.batch_size)
+        groups = self.split.x.groups(self.order(), self.batch_size * self.devices)
         if self.seed is None or self.block is None:
             return sorted(groups, key=len, reverse=True)  # so that a few batches are no odd ones
         return [groups[place] for place in torch.randperm(len(groups), generator=self.generator())]

@@ -110,7 +110,7 @@ class Pretrained(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x.expand(-1, 3, -1, -1) - self.mean) / self.std  # (batch, channels, height, width)
-        if len(x) > 1 or not self.training:
+        if not self.training or len(x) > 1:
             return self.network(x)  # (batch, outputs)
         output = self.network.eval()(x)  # of one picture batch normalisation can make no statistics
         self.train()

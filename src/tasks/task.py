@@ -14,6 +14,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from src import devices
 from src.data.memory import Batch, Batches, epoch_seed
 
 
@@ -54,6 +55,8 @@ class Task(LightningModule):
         self.network, self.spec, self.loss, self.feed = network, spec, loss, feed
         # in a plain dictionary they stay on the CPU, where there is double precision, whatever device the network is on
         self.metrics = {name: metric.set_dtype(torch.float64) for name, metric in metrics.items()}
+        for metric in self.metrics.values():  # of several devices each has the outputs of all, and nothing to ask for
+            metric.distributed_available_fn = alone
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.l1, self.gradient_clip, self.seed = l1, gradient_clip, seed
         self.collected: dict[str, list[Batch]] = defaultdict(list)
@@ -113,7 +116,8 @@ class Task(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.started = time.perf_counter()
-        torch.manual_seed(epoch_seed(self.seed, self.current_epoch))
+        # each device drops other units
+        torch.manual_seed(epoch_seed(self.seed, self.current_epoch) + 514_229_001 * self.global_rank)
 
     def training_step(self, batches: list[Batch], batch_idx: int) -> None:
         """Takes one step of the optimizer for each batch of a block.
@@ -122,8 +126,10 @@ class Task(LightningModule):
         takes. In blocks, and with the optimizer stepped by hand, an epoch costs little more than a bare loop's.
         """
         optimizer: Any = self.optimizers()
-        # only a gradient scaler needs Lightning's own, whose hooks cost a tenth of an epoch
-        backward = self.manual_backward if self.trainer.precision == "16-mixed" else torch.Tensor.backward
+        several = self.trainer.world_size > 1
+        weight = cast(Batches, self.trainer.train_dataloader).weight(batch_idx) if several else 1.0
+        # only a gradient scaler and several devices need Lightning's own, whose hooks cost a tenth of an epoch
+        backward = self.manual_backward if several or self.trainer.precision == "16-mixed" else torch.Tensor.backward
         for x, y, *when in batches:
             optimizer.zero_grad()
             x, goal = self.fed(x, y)
@@ -131,11 +137,12 @@ class Task(LightningModule):
             loss = self.loss_of(output, self.target_of(x, goal), *when)
             if self.l1:
                 loss = loss + self.l1 * sum(weight.abs().sum() for weight in self.network.parameters())
-            backward(loss)
+            backward(loss if weight == 1 else loss * weight)
             if self.gradient_clip:
                 self.clip_gradients(optimizer, self.gradient_clip)
             optimizer.step()
-            self.keep("train", self.measured(output.detach(), target, *when))
+            if weight:
+                self.keep("train", self.measured(output.detach(), target, *when))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.collect("val", batch)
@@ -207,7 +214,10 @@ class Task(LightningModule):
         return self.table(torch.cat(outputs), batches.split.rows[taken], target).iloc[taken.argsort()]
 
     def outputs_of(self, split: str) -> Batch:
-        output, target = (torch.cat(parts).cpu() for parts in zip(*self.collected[split], strict=True))
+        parts = self.collected[split]
+        if split == "train" and self.trainer.world_size > 1:
+            parts = devices.gathered(parts)
+        output, target = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
         return output.float(), target  # of lower precision are a network's steps, not its figures
 
     def measure(self, split: str) -> dict[str, float]:
@@ -221,3 +231,7 @@ class Task(LightningModule):
             metric.update(prediction, actual)
             values[name] = float(metric.compute())
         return values
+
+
+def alone() -> bool:
+    return False
