@@ -21,7 +21,7 @@ from src.schema import trains
 from src.tasks.task import Task
 
 # Keys of conf/data and conf/model that describe (see src.schema) and are no argument of the class.
-DESCRIPTIONS = {"input", "kinds", "clips", "present", "accepts", "tasks"}
+DESCRIPTIONS = {"input", "kinds", "clips", "present", "accepts", "tasks", "replicas"}
 
 _prepared: dict[str, InMemory] = {}
 

@@ -98,12 +98,17 @@ def learn(task: Task, data: InMemory, config: DictConfig, folder: Path, accelera
     except SystemExit:  # Lightning's answer to a second Ctrl-C, after which it ignores the signal
         signal.signal(signal.SIGINT, on_interrupt)
         return "interrupted"
+    return ended(task, trainer, config.trainer.max_epochs)
+
+
+def ended(task: Task, trainer: Trainer, epochs: int) -> str:
+    """The status of a run whose training is over, of which ``epochs`` were planned."""
     if task.diverged:
         return "diverged"
     early = trainer.early_stopping_callback
     if early and early.stopped_epoch:
         return "stopped early"
-    return "interrupted" if stopping.asked() and trainer.current_epoch < config.trainer.max_epochs else "finished"
+    return "interrupted" if stopping.asked() and trainer.current_epoch < epochs else "finished"
 
 
 def rewind(folder: Path, checkpoint: Path) -> None:

@@ -16,7 +16,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src import devices, encoder, multirun, results, vectors, weights
+from src import devices, encoder, multirun, replicas, results, vectors, weights
 from src.cli import compose, explain, jobs, reference, refuse, sentence
 from src.errors import UserError
 from src.schema import check, ignored, trains
@@ -60,7 +60,9 @@ class Launch(Callback):
             multirun.confirmed(total, bool(config.sweep.confirm))
             multirun.check_launcher(config)
             multirun.check_folder(config)
-            for overrides in differing(jobs(given)):
+            sweep = jobs(given)
+            replicas.plan(sweep, config.hydra)
+            for overrides in differing(sweep):
                 try:
                     experiment = checked(composed(config_name, overrides), config_name, overrides, sweep=True)
                 except UserError as error:
@@ -104,6 +106,7 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
         check(config, reference(config_name, overrides), choices.data, choices.model)
     except OmegaConfBaseException as error:
         raise UserError(explain(error, config_name, overrides)) from error
+    replicas.check(config, choices.model)
     if config.data.get("present"):
         get_method(config.data.present)(config.data)
     if not sweep and (idle := ignored(config, overrides)):

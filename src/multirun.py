@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from src import history, identity, results, stopping
+from src import history, identity, replicas, results, stopping
 from src.cli import sentence
 from src.errors import UserError
 from src.output import shown
@@ -195,7 +195,7 @@ def done(folder: Path, config: DictConfig, hydra: Any) -> float | None:
         The best value of a job that has come to its end; its new ``folder`` is gone. None if it is to run: in ``folder``,
         where an interrupted run now is that ``config.resume`` then names, and of a failed one nothing is left.
     """
-    if stopping.asked():
+    if stopping.asked() and folder not in replicas.fitted:
         shutil.rmtree(folder)
         if _launched:
             raise KeyboardInterrupt

@@ -15,7 +15,21 @@ from hydra.types import RunMode
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
-from src import devices, encoder, history, logger, multirun, naming, report, results, rollout, stopping, vectors
+from src import (
+    devices,
+    encoder,
+    history,
+    lockstep,
+    logger,
+    multirun,
+    naming,
+    replicas,
+    report,
+    results,
+    rollout,
+    stopping,
+    vectors,
+)
 from src.build import build, data_set, load_weights, quiet, settle
 from src.cli import reference, sentence
 from src.data.forecast import Forecast
@@ -172,7 +186,11 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
         result["status"] = "finished"
         results.write(folder, result)
         return
-    if network:
+    if network and replicas.jobs:
+        result["status"], seconds = lockstep.fit(task, data, config, folder, accelerator, result)
+        late = seconds - (time.perf_counter() - begun)  # the run's share of a stack's seconds, whichever job has spent them
+        begun, clock = begun - late, clock - late
+    elif network:
         result["status"] = fit_network(task, data, config, folder, accelerator)
     else:
         result["status"] = fit_baseline(task, data, config, folder)

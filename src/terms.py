@@ -164,6 +164,7 @@ TERMS: dict[str, Term] = {
     "input_dropout": share,
     "lambdas": whole(2),
     "members": whole(1),
+    "replicas": whole(1),
     "size": whole(1),
     "order": orders,
     "seasonal_order": orders,

@@ -2,6 +2,7 @@
 
 python -m src.train data=nyse model=rnn                   one experiment
 python -m src.train -m model=rnn,lstm,gru seed=0,1,2      a sweep: every combination
+python -m src.train model=rnn model.replicas=20           twenty seeds that learn together, recorded as a sweep
 python -m src.train resume=logs/nyse_rnn/<time>           go on with a run
 python -m src.train -m resume=logs/sweeps/<time>          run what is missing in a sweep
 python -m src.train model=lstm --cfg job                  show the configuration, run nothing
@@ -21,6 +22,7 @@ from src import devices, multirun
 from src.cli import app, refuse
 from src.errors import UserError
 from src.launch import resumed
+from src.replicas import expanded
 from src.supervise import supervised
 
 
@@ -36,7 +38,7 @@ def train(config: DictConfig) -> float:
 
 def main() -> None:
     try:
-        arguments = multirun.resumed(sys.argv[1:])
+        arguments = multirun.resumed(expanded(sys.argv[1:]))
         sys.argv[1:] = arguments if {"-m", "--multirun"} & set(arguments) else resumed(arguments)
     except UserError as error:
         refuse(error)
