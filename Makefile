@@ -10,27 +10,39 @@ help: ## this list
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
 	@echo "setting up .venv with the versions of constraints.txt (about a minute)"
 	@$(PYTHON) -m venv .venv
+	@$(PY) -m pip install -qq --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/dev: .venv/installed
+	@echo "adding what tests, notebooks and the other extras need (about a minute)"
 	@$(PY) -m pip install -qq --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
-setup: .venv/installed ## make the environment, once
+setup: .venv/installed ## make the environment of the runs, once
+
+dev: .venv/dev ## add to it what tests, notebooks and the other extras need
 
 train: setup ## the main job; others with ARGS="data=hitters model=mlp"
 	@$(PY) -m src.train data=nyse model=rnn $(ARGS)
 
-test: setup ## the tests, about five minutes; the rest of the crossing test with ARGS="-m slow"
+test: dev ## the tests, about five minutes; the rest of the crossing test with ARGS="-m slow"
 	@$(PY) -m pytest $(ARGS)
 
-lint: setup ## ruff and mypy
+lint: dev ## ruff and mypy
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
-bench: setup ## speed, as ratios to a bare PyTorch loop in the same run
+bench: dev ## speed, as ratios to a bare PyTorch loop in the same run
 	@$(PY) -m benchmarks.speed
 	@$(PY) -m benchmarks.forecast
 	@[ ! -d data/physionet2012 ] || $(PY) -m benchmarks.physionet data
 	@[ ! -f data/imdb/imdb.npz ] || $(PY) -m benchmarks.imdb data
 	@$(PY) -m benchmarks.images data
 	@$(PY) -m benchmarks.compare
+	@$(PY) -m benchmarks.sweeps
+	@$(PY) -m benchmarks.replicas
+
+reproduce: setup ## the table of documented figures and ours, docs/reproduction.md: hours; less with ARGS="only=nyse,hitters"
+	@$(PY) -m src.reproduce data_dir=$(DATA) $(ARGS)
 
 # What the notebooks read: sweeps below logs/sweeps, each started if it is missing.
 nyse := data=nyse model=rnn,linear,mlp,ols seed=0,1,2,3,4
@@ -87,26 +99,26 @@ SWEEPS += images/mnist images/cifar100
 NOTEBOOKS += images
 endif
 
-logs/sweeps/%/summary.csv: | setup
-	@$(PY) -m src.train -m $($*) hydra.sweep.dir=logs/sweeps/$*
+logs/sweeps/%/summary.csv: | dev
+	@$(PY) -m src.train -m $($*) $(if $(wildcard logs/sweeps/$*/multirun.yaml),resume,hydra.sweep.dir)=logs/sweeps/$*
 
 $(patsubst %,logs/sweeps/autoencoder/%,classifiers/summary.csv logistic/summary.csv embeddings.csv): logs/sweeps/autoencoder/encoder/summary.csv
 
 logs/sweeps/autoencoder/embeddings.csv:
 	@$(PY) -m src.embed run=$(encoder) output=$@
 
-logs/sweeps/physionet2012/errors.csv: | setup
+logs/sweeps/physionet2012/errors.csv: | dev
 	@mkdir -p $(@D)
 	@$(PY) -m src.impute imputer=[zero,mean,locf,linear] data_dir=$(DATA) report=$@
 
-notebooks: setup $(SWEEPS:%=logs/sweeps/%/summary.csv) $(TABLES) ## run the notebooks in place, and the sweeps they read
+notebooks: dev $(SWEEPS:%=logs/sweeps/%/summary.csv) $(TABLES) ## run the notebooks in place, and the sweeps they read
 	$(if $(filter physionet2012,$(NOTEBOOKS)),,@echo "physionet2012.ipynb is left as it is: $(DATA) has no physionet2012/Outcomes-a.txt (make notebooks DATA=folder)")
 	$(if $(filter imdb,$(NOTEBOOKS)),,@echo "imdb.ipynb is left as it is: $(DATA) has no imdb/imdb.npz (make notebooks DATA=folder)")
 	$(if $(filter images,$(NOTEBOOKS)),,@echo "images.ipynb is left as it is: $(DATA) lacks MNIST/raw or cifar-100-python (make notebooks DATA=folder)")
 	@.venv/bin/jupyter-execute --inplace $(NOTEBOOKS:%=notebooks/%.ipynb)
 
-report: setup ## RUN=DIR or SWEEP=DIR as one HTML page: DIR/report.html
+report: dev ## RUN=DIR or SWEEP=DIR as one HTML page: DIR/report.html
 	@$(PY) -m src.page $(if $(RUN),"run='$(RUN)'") $(if $(SWEEP),"runs='$(SWEEP)'")
 
 .DELETE_ON_ERROR:
-.PHONY: help setup train test lint bench notebooks report
+.PHONY: help setup dev train test lint bench reproduce notebooks report
