@@ -16,7 +16,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src import devices, encoder, multirun, results, vectors, weights
+from src import devices, encoder, multirun, results, search, vectors, weights
 from src.cli import compose, explain, jobs, reference, refuse, sentence
 from src.errors import UserError
 from src.schema import check, ignored, trains
@@ -56,11 +56,17 @@ class Launch(Callback):
             notes: set[str] = set()
             params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
             given = [*params, *config.hydra.overrides.task]
-            total = multirun.count(given)
-            multirun.confirmed(total, bool(config.sweep.confirm))
+            if search.searches(config):
+                total, each = search.planned(config, given)
+                multirun.confirmed(total, bool(config.sweep.confirm))
+            else:
+                search.listed(given)
+                total = multirun.count(given)
+                multirun.confirmed(total, bool(config.sweep.confirm))
+                each = differing(jobs(given))
             multirun.check_launcher(config)
             multirun.check_folder(config)
-            for overrides in differing(jobs(given)):
+            for overrides in each:
                 try:
                     experiment = checked(composed(config_name, overrides), config_name, overrides, sweep=True)
                 except UserError as error:
