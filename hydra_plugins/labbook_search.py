@@ -20,6 +20,7 @@ class Search(Sweeper):
         n_jobs: How many are drawn at once; None for as many as the launcher has workers.
         seed: Of what is drawn.
         params: What is drawn from, and what is fixed, by key; the command line goes before it.
+        direction: Known from ``monitor``, and refused if it is another.
     """
 
     def __init__(
@@ -29,12 +30,13 @@ class Search(Sweeper):
         n_jobs: int | None,
         seed: int,
         params: Mapping[str, str] | None,
+        direction: str | None = None,
     ):
         self.sampler, self.n_trials, self.n_jobs, self.seed, self.params = sampler, n_trials, n_jobs, seed, params
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra's: what there is to launch."""
-        self.config, self.loader = config, hydra_context.config_loader
+        self.config = config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )

@@ -72,6 +72,8 @@ class Launch(Callback):
                 except UserError as error:
                     raise UserError(f"job {' '.join(overrides)}: {error}") from error
                 notes |= set(ignored(experiment, overrides))
+            if search.searches(config) and config.hydra.sweeper.sampler:
+                search.check_sampler(config)
             folder = Path(config.hydra.sweep.dir)
             folder = folder if multirun.goes_on(config) else claim(folder)
             multirun.begin(folder, total)

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import shlex
+import os
+import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from src import results, stopping
+from src.cli import sentence
 from src.errors import UserError
 
 if TYPE_CHECKING:
     import optuna
-    import pandas as pd
 
 SWEEPER = "hydra_plugins.labbook_search.Search"
 # What two jobs of one search may not differ in, and why.
@@ -36,6 +37,8 @@ FIXED = {
     "protocol": "the values of different protocols do not compare; search each by itself",
 }
 STUDY = "study.log"
+# What may be given when a search goes on; all else would make it another.
+GOES_ON = ("resume=", "hydra.sweeper.n_", "hydra/launcher=", "hydra.launcher.", "on_error=", "data_dir=", "sweep.confirm=")
 
 
 class Domain(NamedTuple):
@@ -57,13 +60,13 @@ class Domain(NamedTuple):
             return str(value)
         return str(min(self.high, max(self.low, float(f"{value:.4g}"))))
 
-    def draw(self, random: np.random.Generator) -> Any:
+    def draw(self, source: random.Random) -> Any:
         if self.choices:
-            return self.choices[random.integers(len(self.choices))]
+            return source.choice(self.choices)
         if self.log:
-            value = math.exp(random.uniform(math.log(self.low), math.log(self.high)))
+            value = math.exp(source.uniform(math.log(self.low), math.log(self.high)))
             return round(value) if self.whole else value
-        return int(random.integers(int(self.low), int(self.high) + 1)) if self.whole else random.uniform(self.low, self.high)
+        return source.randint(int(self.low), int(self.high)) if self.whole else source.uniform(self.low, self.high)
 
     def distribution(self) -> optuna.distributions.BaseDistribution:
         """The same for Optuna."""
@@ -132,8 +135,10 @@ def planned(config: DictConfig, overrides: Sequence[str]) -> tuple[int, list[lis
     """
     sweeper = config.hydra.sweeper
     for name in ("n_trials", "n_jobs"):
-        if not (type(sweeper[name]) is int and sweeper[name] > 0 or (name == "n_jobs" and sweeper[name] is None)):
+        if not whole(sweeper[name]) and (name, sweeper[name]) != ("n_jobs", None):
             raise UserError(f"hydra.sweeper.{name}={sweeper[name]}: must be a whole number of at least 1")
+    if sweeper.direction not in (None, right := direction(config)):
+        raise UserError(f"hydra.sweeper.direction={sweeper.direction}: {config.monitor} wants {right}; leave it out")
     if sweeper.sampler and not importlib.util.find_spec("optuna"):
         raise UserError("hydra/sweeper=optuna: needs a package that is not installed; pip install -e '.[optuna]'")
     fixed, drawn = space(overrides)
@@ -147,6 +152,24 @@ def planned(config: DictConfig, overrides: Sequence[str]) -> tuple[int, list[lis
     return int(sweeper.n_trials), [[*fixed, *(f"{key}={value}" for key, value in edge.items())] for edge in edges]
 
 
+def whole(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
+def direction(config: DictConfig) -> Literal["minimize", "maximize"]:
+    """Where the best value of ``config.monitor`` lies."""
+    return "minimize" if results.is_error(config.monitor) else "maximize"
+
+
+def check_sampler(config: DictConfig) -> None:
+    """Raises a UserError if Optuna has no such sampler, or it takes no such arguments."""
+    try:
+        instantiate(config.hydra.sweeper.sampler)(seed=0)
+    except Exception as error:
+        cause = error.__cause__ or error
+        raise UserError(f"hydra.sweeper.sampler: {sentence(cause).rstrip(":")}") from error
+
+
 def launch(sweeper: Any, overrides: list[str]) -> None:
     """Draws and runs the jobs of a search (of :class:`hydra_plugins.labbook_search.Search`)."""
     folder = Path(sweeper.config.hydra.sweep.dir)
@@ -156,8 +179,7 @@ def launch(sweeper: Any, overrides: list[str]) -> None:
         trials = [at_random(drawn, sweeper.seed, number) for number in range(sweeper.n_trials)]
         sweeper.launcher.launch([[*fixed, *texts(drawn, trial)] for trial in trials], initial_job_idx=0)
         return
-    first = sweeper.loader.load_sweep_config(sweeper.config, [*fixed, *texts(drawn, at_random(drawn, 0, 0))])
-    study = load(folder, "minimize" if results.is_error(first.monitor) else "maximize")
+    study = load(folder, direction(sweeper.config))
     distributions = {key: domain.distribution() for key, domain in drawn.items()}
     begun = [trial for trial in study.get_trials() if not trial.state.is_finished()]
     at_once, job = sweeper.n_jobs or workers(sweeper.config.hydra.launcher), 0
@@ -165,7 +187,7 @@ def launch(sweeper: Any, overrides: list[str]) -> None:
         batch = [(trial.number, trial.params) for trial in begun[:at_once]]
         del begun[:at_once]
         for number in range(len(study.trials), min(sweeper.n_trials, len(study.trials) + at_once - len(batch))):
-            study.sampler = sweeper.sampler(seed=seed_of(sweeper.seed, number))
+            study.sampler = sweeper.sampler(seed=source(sweeper.seed, number).getrandbits(32))
             batch.append((number, study.ask(distributions).params))
         if not batch:
             break
@@ -182,26 +204,24 @@ def texts(drawn: dict[str, Domain], values: dict[str, Any]) -> list[str]:
     return [f"{key}={domain.text(values[key])}" for key, domain in drawn.items()]
 
 
-def seed_of(seed: int, number: int) -> int:
-    """A seed for each trial, far from those of its neighbours."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+def source(seed: int, number: int) -> random.Random:
+    """What trial ``number`` is drawn with, whatever was drawn before."""
+    return random.Random(f"{seed}, {number}")
 
 
 def at_random(drawn: dict[str, Domain], seed: int, number: int) -> dict[str, Any]:
-    random = np.random.default_rng([seed, number])
-    return {key: domain.draw(random) for key, domain in drawn.items()}
+    draws = source(seed, number)
+    return {key: domain.draw(draws) for key, domain in drawn.items()}
 
 
 def workers(launcher: DictConfig) -> int:
     """How many jobs a launcher runs at once."""
-    import joblib
-
     jobs = launcher.get("n_jobs") or 1
-    return int(jobs) if jobs > 0 else joblib.cpu_count()
+    return int(jobs) if jobs > 0 else os.cpu_count() or 1
 
 
-def load(folder: Path, direction: str) -> optuna.Study:
-    """The search's study, which lies in its folder, or a new one."""
+def load(folder: Path, direction: Literal["minimize", "maximize"]) -> optuna.Study:
+    """The search's study, which lies in its folder, or a new one there."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
