@@ -92,7 +92,7 @@ def space(overrides: Sequence[str]) -> tuple[list[str], dict[str, Domain]]:
     """
     fixed: dict[str, str] = {}
     drawn: dict[str, Domain] = {}
-    for override in OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(list(overrides)):
+    for override in parsed(overrides):
         key = override.get_key_element()
         fixed.pop(key, None)
         drawn.pop(key, None)
@@ -103,6 +103,11 @@ def space(overrides: Sequence[str]) -> tuple[list[str], dict[str, Domain]]:
         if why := FIXED.get(key.lstrip("+")):
             raise UserError(f"{override.input_line}: {why}")
     return list(fixed.values()), drawn
+
+
+def parsed(overrides: Sequence[str]) -> list[Override]:
+    hydra = GlobalHydra.instance()
+    return OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None).parse_overrides(list(overrides))
 
 
 def domain(override: Override) -> Domain:
@@ -122,7 +127,7 @@ def domain(override: Override) -> Domain:
 
 def listed(overrides: Sequence[str]) -> None:
     """Raises a UserError for the first interval, of which a sweep over lists can make no jobs."""
-    for override in OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(list(overrides)):
+    for override in parsed(overrides):
         if isinstance(override.value(), IntervalSweep):
             raise UserError(f"{override.input_line}: an interval is drawn from; add sweep=search or sweep=random")
 
@@ -167,7 +172,7 @@ def check_sampler(config: DictConfig) -> None:
         instantiate(config.hydra.sweeper.sampler)(seed=0)
     except Exception as error:
         cause = error.__cause__ or error
-        raise UserError(f"hydra.sweeper.sampler: {sentence(cause).rstrip(":")}") from error
+        raise UserError(f"hydra.sweeper.sampler: {sentence(cause).rstrip(':')}") from error
 
 
 def launch(sweeper: Any, overrides: list[str]) -> None:
