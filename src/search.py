@@ -84,8 +84,12 @@ def searches(config: DictConfig) -> bool:
     return bool(config.hydra.sweeper._target_ == SWEEPER)
 
 
-def space(overrides: Sequence[str]) -> tuple[list[str], dict[str, Domain]]:
+def space(overrides: Sequence[str], config: DictConfig) -> tuple[list[str], dict[str, Domain]]:
     """What is the same in all jobs, and what each other key is drawn from; later overrides go before earlier ones.
+
+    Args:
+        overrides: Of the sweep.
+        config: Has a value for each key, of the kind that is to be drawn.
 
     Raises:
         UserError: There is nothing to draw from.
@@ -99,7 +103,7 @@ def space(overrides: Sequence[str]) -> tuple[list[str], dict[str, Domain]]:
         if not override.is_sweep_override():
             fixed[key] = str(override.input_line)
             continue
-        drawn[key] = domain(override)
+        drawn[key] = domain(override, type(OmegaConf.select(config, key.lstrip("+"))) is int)
         if why := FIXED.get(key.lstrip("+")):
             raise UserError(f"{override.input_line}: {why}")
     return list(fixed.values()), drawn
@@ -110,7 +114,7 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
     return OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None).parse_overrides(list(overrides))
 
 
-def domain(override: Override) -> Domain:
+def domain(override: Override, counts: bool) -> Domain:
     value, said = override.value(), override.input_line
     if not isinstance(value, IntervalSweep):
         choices = list(dict.fromkeys(override.sweep_string_iterator()))
@@ -122,7 +126,10 @@ def domain(override: Override) -> Domain:
         raise UserError(f"{said}: the interval must go from a smaller number to a larger one; turn it round")
     if "log" in value.tags and low <= 0:
         raise UserError(f"{said}: a logarithmic interval must lie above 0")
-    return Domain([], low, high, "log" in value.tags, isinstance(low, int) and isinstance(high, int))
+    if counts and (low % 1 or high % 1):
+        raise UserError(f"{said}: is of a key that takes whole numbers; give it whole ends")
+    integers = counts or (isinstance(low, int) and isinstance(high, int))
+    return Domain([], int(low) if integers else low, int(high) if integers else high, "log" in value.tags, integers)
 
 
 def listed(overrides: Sequence[str]) -> None:
@@ -146,7 +153,7 @@ def planned(config: DictConfig, overrides: Sequence[str]) -> tuple[int, list[lis
         raise UserError(f"hydra.sweeper.direction={sweeper.direction}: {config.monitor} wants {right}; leave it out")
     if sweeper.sampler and not importlib.util.find_spec("optuna"):
         raise UserError("hydra/sweeper=optuna: needs a package that is not installed; pip install -e '.[optuna]'")
-    fixed, drawn = space(overrides)
+    fixed, drawn = space(overrides, config)
     if not drawn:
         raise UserError(
             f"model={config.hydra.runtime.choices.model}: has no space of its own to search in (conf/spaces.yaml); "
@@ -179,7 +186,7 @@ def launch(sweeper: Any, overrides: list[str]) -> None:
     """Draws and runs the jobs of a search (of :class:`hydra_plugins.labbook_search.Search`)."""
     folder = Path(sweeper.config.hydra.sweep.dir)
     OmegaConf.save(sweeper.config, folder / "multirun.yaml")
-    fixed, drawn = space(overrides)
+    fixed, drawn = space(overrides, sweeper.config)
     if sweeper.sampler is None:
         trials = [at_random(drawn, sweeper.seed, number) for number in range(sweeper.n_trials)]
         sweeper.launcher.launch([[*fixed, *texts(drawn, trial)] for trial in trials], initial_job_idx=0)
@@ -233,6 +240,7 @@ def load(folder: Path, direction: Literal["minimize", "maximize"]) -> optuna.Stu
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = folder / STUDY
+    (folder / f"{STUDY}.lock").unlink(missing_ok=True)  # Optuna's own, which a kill may have left; the folder has another
     if path.is_file():
         whole, _, _ = path.read_bytes().rpartition(b"\n")  # a kill may have cut the last line
         path.write_bytes(whole + b"\n" if whole else b"")

@@ -56,6 +56,16 @@ def test_another_seed_draws_other_trials() -> None:
     assert 0.4 < sum(value < 0.01 for value in draws) / 300 < 0.6, "as many in one decade as in the other"
 
 
+def test_an_interval_of_a_whole_number_draws_whole_numbers() -> None:
+    given = ["model.hidden_size=tag(log, interval(2, 64))", "model.dropout=interval(0, 1)"]
+    _, domains = search.space(given, reference("train", ["model=lstm"]))
+    draws = [search.texts(domains, search.at_random(domains, 0, number)) for number in range(200)]
+    sizes, dropouts = ([float(text.partition("=")[2]) for text in column] for column in zip(*draws, strict=True))
+    assert {min(sizes), max(sizes)} == {2, 64}
+    assert all(size % 1 == 0 for size in sizes)
+    assert len(set(dropouts)) > 150
+
+
 def test_what_mattered_is_told_and_the_best_job_repeats_alone(call) -> None:
     space = ("task.optimizer.lr=tag(log, interval(0.00001, 0.1))", "task.optimizer.weight_decay=interval(0.0, 0.00001)")
     given = ("data=hitters", "model=linear", "trainer.max_epochs=3", "monitor=val/r2", *space)
@@ -169,7 +179,7 @@ def test_every_space_is_of_a_model_that_has_its_keys() -> None:
     for model, space in spaces.items():
         config = reference("train", [f"model={model}", "data=physionet2012" if model == "gru_d" else "data=digits"])
         assert set(space) <= set(keys(config)), model
-        _, domains = search.space([f"{key}={value}" for key, value in space.items()])
+        _, domains = search.space([f"{key}={value}" for key, value in space.items()], config)
         assert set(domains) == set(space)
 
 
@@ -177,6 +187,7 @@ def test_every_space_is_of_a_model_that_has_its_keys() -> None:
     ("arguments", "sentence"),
     [
         ("sweep=search task.optimizer.lr=interval(0.1,0.001)", "from a smaller number to a larger one; turn it round"),
+        ("sweep=search model.hidden_size=interval(2.5,4)", "is of a key that takes whole numbers; give it whole ends"),
         ("sweep=search task.optimizer.lr=tag(log,interval(0,1))", "a logarithmic interval must lie above 0"),
         ("-m task.optimizer.lr=interval(0.001,0.1)", "an interval is drawn from; add sweep=search or sweep=random"),
         ("sweep=search model.dropout=interval(0.1,1.5)", "model.dropout=1.5: dropout must be a number from 0 to below 1"),
