@@ -52,10 +52,14 @@ def numbers(values: pd.Series) -> np.ndarray:
 
 def best_job(table: pd.DataFrame) -> pd.Series | None:
     """The row of ``summary.csv`` with the best validation value."""
-    known = table.dropna(subset=["best"])
-    if known.empty:
-        return None
-    return known.loc[known["best"].idxmin() if results.is_error(known["monitor"].iloc[0]) else known["best"].idxmax()]
+    known = ranked(table).dropna(subset=["best"])
+    return None if known.empty else known.iloc[0]
+
+
+def ranked(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``summary.csv`` with the best validation value first, and those without one last."""
+    errors = table["monitor"].dropna().map(results.is_error).all()
+    return table.sort_values("best", ascending=bool(errors), kind="stable", ignore_index=True)
 
 
 def command(run: str) -> str:
@@ -77,7 +81,7 @@ def told(folder: Path, table: pd.DataFrame, settings: pd.DataFrame) -> Table | N
         return None
     shares = importance(settings, table["best"])
     shares.rename_axis("key").rename("importance").to_csv(folder / "importance.csv", float_format="%.4f")
-    monitor = str(table["monitor"].iloc[0])
+    monitor = str(table["monitor"].dropna().iloc[0])
     for key in settings:
         draw = functools.partial(plots.setting, settings[key], table["best"], name=key, metric=monitor)
         plots.save(folder / "plots" / f"by_{key}.png", draw)

@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from src import findings, history, identity, plots, results
+from src import findings, history, identity, plots
 from src.report import figure
 
 SHOWN = 10  # jobs of a search in its table
@@ -54,8 +54,8 @@ def report(folder: Path) -> int:
     table = summary(folder)
     table.to_csv(folder / "summary.csv", index=False)
     drawn = findings.searched(folder)
-    if drawn:  # the best first
-        table = table.sort_values("best", ascending=results.is_error(table["monitor"].iloc[0]), ignore_index=True)
+    if drawn:
+        table = findings.ranked(table)
     given = history.given([deciding(history.overrides(run)) for run in table["run"]])
     keys = [key for key in given if key != "seed" and given[key].nunique(dropna=False) > 1]
     means = [name for name in table if name.endswith("_mean") and not name.startswith("loss")][:2]
