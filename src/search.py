@@ -64,8 +64,9 @@ class Domain(NamedTuple):
         if self.choices:
             return source.choice(self.choices)
         if self.log:
-            value = math.exp(source.uniform(math.log(self.low), math.log(self.high)))
-            return round(value) if self.whole else value
+            half = 0.5 if self.whole else 0.0  # so that both ends get the share of the others
+            value = math.exp(source.uniform(math.log(self.low - half), math.log(self.high + half)))
+            return min(int(self.high), max(int(self.low), round(value))) if self.whole else value
         return source.randint(int(self.low), int(self.high)) if self.whole else source.uniform(self.low, self.high)
 
     def distribution(self) -> optuna.distributions.BaseDistribution:
