@@ -25,6 +25,7 @@ def seconds(jobs: int, folder: str, *launcher: str) -> float:
 
 
 def main() -> None:
+    """Times both and prints the ratio."""
     jobs = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     with tempfile.TemporaryDirectory() as folder:
         serial = seconds(jobs, f"{folder}/serial")

@@ -39,6 +39,7 @@ EXTRAS = {
 }
 
 OmegaConf.register_new_resolver("if", lambda condition, yes, no: yes if condition else no, replace=True)
+OmegaConf.register_new_resolver("space", lambda model: OmegaConf.load(CONF / "spaces.yaml").get(model, {}), replace=True)
 OmegaConf.register_new_resolver("sum", lambda *numbers: sum(numbers), replace=True)
 
 

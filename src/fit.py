@@ -58,7 +58,7 @@ def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str)
     """Lightning's Trainer with the configured callbacks and loggers, told what to monitor and where to write."""
     watch = {"monitor": config.monitor, "mode": "max" if higher_is_better(task, config.monitor) else "min"}
     place = {"dirpath": str(folder / "checkpoints")}
-    more = {"early_stopping": watch, "best": watch | place, "last": place}
+    more = {"early_stopping": watch, "best": watch | place, "last": place, "pruning": watch | {"folder": str(folder)}}
     chosen = {name: part for name, part in (config.get("callbacks") or {}).items() if part}
     return instantiate(
         config.trainer,
@@ -106,7 +106,7 @@ def ended(task: Task, trainer: Trainer, epochs: int) -> str:
     if task.diverged:
         return "diverged"
     early = trainer.early_stopping_callback
-    if early and early.stopped_epoch:
+    if task.pruned or (early and early.stopped_epoch):
         return "stopped early"
     return "interrupted" if stopping.asked() and trainer.current_epoch < epochs else "finished"
 

@@ -16,7 +16,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src import devices, encoder, multirun, replicas, results, vectors, weights
+from src import devices, encoder, multirun, replicas, results, search, vectors, weights
 from src.cli import compose, explain, jobs, reference, refuse, sentence
 from src.errors import UserError
 from src.schema import check, ignored, trains
@@ -56,18 +56,26 @@ class Launch(Callback):
             notes: set[str] = set()
             params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
             given = [*params, *config.hydra.overrides.task]
-            total = multirun.count(given)
-            multirun.confirmed(total, bool(config.sweep.confirm))
+            if search.searches(config):
+                total, each = search.planned(config, given)
+                multirun.confirmed(total, bool(config.sweep.confirm))
+            else:
+                search.listed(given)
+                total = multirun.count(given)
+                multirun.confirmed(total, bool(config.sweep.confirm))
+                sweep = jobs(given)
+                replicas.plan(sweep, config.hydra)
+                each = differing(sweep)
             multirun.check_launcher(config)
             multirun.check_folder(config)
-            sweep = jobs(given)
-            replicas.plan(sweep, config.hydra)
-            for overrides in differing(sweep):
+            for overrides in each:
                 try:
                     experiment = checked(composed(config_name, overrides), config_name, overrides, sweep=True)
                 except UserError as error:
                     raise UserError(f"job {' '.join(overrides)}: {error}") from error
                 notes |= set(ignored(experiment, overrides))
+            if search.searches(config) and config.hydra.sweeper.sampler:
+                search.check_sampler(config)
             folder = Path(config.hydra.sweep.dir)
             folder = folder if multirun.goes_on(config) else claim(folder)
             multirun.begin(folder, total)

@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from src import history, identity, replicas, results, stopping
+from src import history, identity, replicas, results, search, stopping
 from src.cli import sentence
 from src.errors import UserError
 from src.output import shown
@@ -86,6 +86,8 @@ def resumed(arguments: list[str]) -> list[str]:
         return arguments
     if not multi:
         raise UserError(f"resume={name}: is a sweep; go on with it by python -m src.train -m resume={name}")
+    if (folder / search.STUDY).is_file() and (other := [text for text in given if not text.startswith(search.GOES_ON)]):
+        raise UserError(f"{other[0]}: a search goes on as it was; only its hydra.sweeper.n_trials and launcher may change")
     try:
         old = given_to(OmegaConf.load(folder / "multirun.yaml"))
     except Exception as error:

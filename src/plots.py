@@ -223,6 +223,20 @@ def spread(runs: pd.DataFrame, ax: Axes, metric: str = "test.r2", by: str = "mod
     return ax
 
 
+def setting(values: pd.Series, best: pd.Series, ax: Axes, name: str = "", metric: str = "val/loss") -> Axes:
+    """One dot per job of a search: its best validation value by one setting, numbers over a decade on a logarithmic axis."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.notna().all():
+        ax.plot(numbers, best, "o", alpha=0.6, color=BLUE)
+        ax.set_xscale("log" if 0 < 10 * numbers.min() < numbers.max() else "linear")
+    else:
+        names = sorted(values.astype(str).unique())
+        ax.plot(values.astype(str).map(names.index), best, "o", alpha=0.6, color=BLUE)
+        ax.set_xticks(range(len(names)), names)
+    ax.set(xlabel=name, ylabel=f"best {metric}")
+    return ax
+
+
 def save(path: Path, draw: Callable[[Axes], object], size: tuple[float, float] = (6, 4), margins: str | None = None) -> None:
     """Draws one picture into a PNG file, without a display and without pyplot's global state.
 

@@ -76,7 +76,8 @@ def run(config: DictConfig) -> float:
             return best
         if not config.resume:
             results.write(folder, result)  # so that a crash is known for what it is
-        config.callbacks = {name: part for name, part in (config.callbacks or {}).items() if name != "progress"}
+    alone = ("progress",) if sweep else ("pruning",)  # a table takes the place of one, and the other looks at other jobs
+    config.callbacks = {name: part for name, part in (config.callbacks or {}).items() if name not in alone}
     keep_paths(folder / ".hydra" / "config.yaml")
     try:
         with stopping.listening(told=not sweep):
@@ -195,6 +196,8 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
     else:
         result["status"] = fit_baseline(task, data, config, folder)
         result["parameters"] = report.describe(task, data, folder)
+    if task.pruned:
+        result["pruned"] = True
     result["seconds"]["fit"] = time.perf_counter() - begun
     epochs = history.load(folder)
     result |= results.epochs(epochs, config.monitor, higher_is_better(task, config.monitor))

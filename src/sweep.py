@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from src import history, identity, plots
+from src import findings, history, identity, plots
 from src.report import figure
 
+SHOWN = 10  # jobs of a search in its table
 # Columns of summary.csv that say which job it was; the test metrics and their spread follow.
 JOB = ["job", "data", "model", "protocol", "seed", "status", "error", "overrides", "parameters"]
 
@@ -51,6 +53,9 @@ def report(folder: Path) -> int:
         return 0
     table = summary(folder)
     table.to_csv(folder / "summary.csv", index=False)
+    drawn = findings.searched(folder)
+    if drawn:
+        table = findings.ranked(table)
     given = history.given([deciding(history.overrides(run)) for run in table["run"]])
     keys = [key for key in given if key != "seed" and given[key].nunique(dropna=False) > 1]
     means = [name for name in table if name.endswith("_mean") and not name.startswith("loss")][:2]
@@ -58,12 +63,15 @@ def report(folder: Path) -> int:
     names = [key.rpartition(".")[2] for key in keys]
     shown = Table(*names, "jobs", "best", *heads, "seconds", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     groups = table.groupby([given[key].fillna("") for key in keys], sort=False) if keys else [((), table)]
-    for values, jobs in groups:
+    for values, jobs in itertools.islice(groups, SHOWN if drawn else None):
         spread = [pm(jobs[metric].iloc[0], jobs[metric.replace("_mean", "_sd")].iloc[0]) for metric in means]
         shown.add_row(*values, str(len(jobs)), pm(jobs["best"].mean()), *spread, f"{jobs['seconds'].sum():.1f}")
-    print(f"\nmean best {table['monitor'].iloc[0]}, and test metrics as mean ± sd, over the jobs of a line:\n")
+    top = f"the {SHOWN} best of {len(table)} jobs: " if drawn and len(table) > SHOWN else ""
+    print(f"\n{top}mean best {table['monitor'].iloc[0]}, and test metrics as mean ± sd, over the jobs of a line:\n")
     display(shown)
-    if means and keys:
+    if drawn:
+        searched(folder, table, given[keys])
+    elif means and keys:
         by_key(folder, table, given[keys], heads[0])
     bad = table[table["status"].isin(["failed", "diverged", "unreadable"])]
     for _, job in bad.iterrows():
@@ -71,6 +79,16 @@ def report(folder: Path) -> int:
         print(f"job {job['job']} {job['status']}{why} ({job['overrides']})")
     print(f"\nsummary: {folder / 'summary.csv'}")
     return len(bad)
+
+
+def searched(folder: Path, table: pd.DataFrame, settings: pd.DataFrame) -> None:
+    """Shows what a search has found."""
+    if (mattered := findings.told(folder, table, settings)) is not None:
+        print("\nimportance of each setting for the order of the jobs by validation, in shares of one:\n")
+        display(mattered)
+        print(f"\npictures: {folder / 'plots'}")
+    if (best := findings.best_job(table)) is not None:
+        print(f"\nbest job {best['job']}, {best['monitor']} {figure(best['best'])}; alone: {findings.command(best['run'])}")
 
 
 def by_key(folder: Path, table: pd.DataFrame, given: pd.DataFrame, metric: str) -> None:

@@ -91,6 +91,7 @@ class Watch:
 def line(run: Path, result: dict[str, Any]) -> str:
     """How a job ended."""
     ended = f"{result['status']}: {result['error']}" if result["error"] else result["status"]
+    ended += " as hopeless" if result.get("pruned") else ""
     best = f", best {result['monitor']} {result['best'][result['monitor']]:.4f}" if result["best"] else ""
     seconds = f", {result['seconds']['total']:.1f} s" if result["seconds"]["total"] else ""
     return f"job {history.number(run)}: {' '.join(history.overrides(run))}: {ended}{best}{seconds}"

@@ -60,7 +60,7 @@ class Task(LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.l1, self.gradient_clip, self.seed = l1, gradient_clip, seed
         self.collected: dict[str, list[Batch]] = defaultdict(list)
-        self.diverged = False
+        self.diverged = self.pruned = False
         self.tested: tuple[Batch, dict[str, float]] | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
