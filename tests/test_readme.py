@@ -26,6 +26,10 @@ SHORT = {
     "model=resnet50": ["weights=none", "model.arch=shufflenet_v2_x0_5", "threads=1"],
     "data=waveforms": ["data.samples=60", "data.steps=24"],
     "model=lasso": ["model.alphas=5"],
+    "sweep=search": ["hydra.sweeper.n_trials=2"],
+    "sweep=random": ["hydra.sweeper.n_trials=2"],
+    "sweep=seeds": ["sweep.seeds=2"],
+    "model.replicas=20": ["model.replicas=2"],
     "sweep=waveforms_study": [
         *("data.samples=60", "model.cell=gru", "model.num_layers=1", "data.length=12", "task.optimizer.lr=0.01"),
         *("task.gradient_clip=null", "task.optimizer.weight_decay=0.0"),
@@ -35,8 +39,8 @@ SHORT = {
 
 def test_the_two_commands_are_the_makefiles_and_cis() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in ("train", "test", "lint", "bench", "notebooks"):
-        assert re.search(rf"^{target}: setup.*##", makefile, re.MULTILINE)
+    for target in ("train", "test", "lint", "bench", "reproduce", "notebooks", "report"):
+        assert re.search(rf"^{target}: (setup|dev).*##", makefile, re.MULTILINE)
         assert f"make {target}" in README
     assert "make test" in (ROOT / ".ci" / "run").read_text()
     assert "make lint" in (ROOT / ".ci" / "run").read_text()
@@ -51,6 +55,8 @@ def test_a_command_of_the_readme_runs(call, train, monkeypatch: pytest.MonkeyPat
         data = f"data={run[1]}"
         train(f"logs/{run[1]}_{run[2]}/time", data, f"model={run[2]}", *few, *SHORT.get(data, []))
         shutil.copy(ROOT / "src" / "data" / "files" / "NYSE.csv", "new.csv")
+    if "resume=logs/sweeps/<time>" in arguments:
+        assert call("-m", "data=nyse", "model=ols", "seed=0", "hydra.sweep.dir=logs/sweeps/time")[0] == 0
     if entry == "compare":
         train("logs/nyse_ols/time", "data=nyse", "model=ols")
     if "glove" in arguments:
@@ -68,7 +74,8 @@ def test_a_command_of_the_readme_runs(call, train, monkeypatch: pytest.MonkeyPat
     words = [word.replace("documented,honest", "honest").replace("ols,lasso,ridge", "ols,ridge") for word in words]
     words += [word for given, more in SHORT.items() if given in words and entry == "train" for word in more]
     baselines = {f"model={name}" for name in ("lasso", "ols", "gradient_boosting", "l1_path", "nb_logistic", "naive_bayes")}
-    if entry == "train" and not baselines & set(words) and "--cfg" not in words:
+    goes_on = "resume=logs/sweeps/time" in words
+    if entry == "train" and not baselines & set(words) and "--cfg" not in words and not goes_on:
         words = [word for word in words if not word.startswith("trainer.max_epochs")]
         words += ["trainer.max_epochs=2"] if "resume=logs/nyse_rnn/time" in words else few
     status, _, err = call(*words, entry=entry)
