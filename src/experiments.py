@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from src import history
+from src import history, results
 from src.errors import UserError
 from src.identity import IDLE
 
@@ -44,7 +44,7 @@ def collect(folders: list[Path]) -> pd.DataFrame:
         weights.append(tested_weights(Path(run)))
         if status[place] != "unreadable":
             try:
-                settings[-1] = history.keyed(history.overrides(run))
+                settings[-1] = history.keyed(results.overrides(run))
             except UserError as error:
                 status[place], errors[place] = "unreadable", str(error)
     reason = [name if pd.isna(error) else f"{name}: {error}" for name, error in zip(status, errors, strict=True)]

@@ -87,7 +87,7 @@ def pictures(run: Path) -> HTML:
 
 def configuration(run: Path) -> HTML:
     """What the command line has set, the network, and below it all the rest."""
-    texts = history.overrides(run)
+    texts = results.overrides(run)
     listed = "".join(f"<li><code>{escape(text)}</code></li>" for text in texts)
     parts = [f"<p>Set on the command line:</p><ul>{listed}</ul>" if texts else "<p>All values are the defaults.</p>"]
     for title, path in (("the network", run / "model.txt"), ("every value", run / ".hydra" / "config.yaml")):

@@ -11,7 +11,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 from rich.table import Table
 
-from src import history, plots, results
+from src import plots, results
 from src.search import SWEEPER
 
 FEWEST = 10  # jobs, of fewer than which nothing is said on what mattered
@@ -64,7 +64,7 @@ def ranked(table: pd.DataFrame) -> pd.DataFrame:
 
 def command(run: str) -> str:
     """The command that repeats a job of a search by itself."""
-    own = [text for text in history.overrides(run) if text not in ("sweep=search", "sweep=random")]
+    own = [text for text in results.overrides(run) if text not in ("sweep=search", "sweep=random")]
     alone = ["hydra.mode=RUN"] if any(text.startswith("sweep=") for text in own) else []  # a recipe with settings of its own
     return shlex.join(["python", "-m", "src.train", *own, *alone])
 

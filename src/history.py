@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from src import results
 from src.cli import sentence
 from src.errors import UserError
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without its compiled part PyYAML is slower, and as good
 
 
 def load(run: Path | str) -> pd.DataFrame:
@@ -89,30 +86,8 @@ def jobs(sweep: Path | str) -> pd.DataFrame:
     ``model``) is in ``result.json`` already.
     """
     found = runs(sweep)
-    keys = given([overrides(run) for run in found["run"]])
+    keys = given([results.overrides(run) for run in found["run"]])
     return found.join(keys[[key for key in keys if "." in key]].fillna(""))
-
-
-def number(run: Path | str) -> int:
-    """The number of a sweep's job, with which the name of its folder begins; -1 for other names."""
-    digits = Path(run).name.partition("_")[0]
-    return int(digits) if digits.isdecimal() else -1
-
-
-def overrides(run: Path | str) -> list[str]:
-    """What the command line of a run has set: ``key=value``.
-
-    Raises:
-        UserError: The file that says so is damaged.
-    """
-    path = Path(run) / ".hydra" / "overrides.yaml"
-    try:
-        # OmegaConf would take twenty times as long, which thousands of runs make felt
-        return [str(text) for text in yaml.load(path.read_text(), LOADER) or []]
-    except FileNotFoundError:
-        return []
-    except (yaml.YAMLError, OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read ({sentence(error)})") from error
 
 
 def given(jobs: list[list[str]]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from src import history, identity, replicas, results, search, stopping
+from src import identity, replicas, results, search, stopping
 from src.cli import sentence
 from src.errors import UserError
 from src.output import shown
@@ -93,7 +93,7 @@ def resumed(arguments: list[str]) -> list[str]:
     except Exception as error:
         raise UserError(f"{folder / 'multirun.yaml'}: cannot be read ({sentence(error)})") from error
     new = {key(text) for text in given} | {"resume", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.mode"}
-    first = 1 + max((history.number(path) for path in folder.iterdir() if path.is_dir()), default=-1)
+    first = 1 + max((results.number(path) for path in folder.iterdir() if path.is_dir()), default=-1)
     kept = [text for text in old if key(text) not in new]
     flags = [text for text in arguments if text.startswith("-")]
     return [*flags, *kept, *(text for text in given if text != resume), f"hydra.sweep.dir='{folder}'", FIRST % first]
@@ -202,7 +202,7 @@ def done(folder: Path, config: DictConfig, hydra: Any) -> float | None:
         if _launched:
             raise KeyboardInterrupt
         return float("nan")  # in a process of its own, which must not end
-    if history.number(folder) == hydra.job.num:
+    if results.number(folder) == hydra.job.num:
         return None
     others = sorted(path for path in folder.parent.iterdir() if path != folder and path.is_dir())
     choices = {name: hydra.runtime.choices[name] for name in ("data", "model", "protocol")}

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from src.cli import sentence
@@ -22,6 +23,7 @@ from src.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without its compiled part PyYAML is slower, and as good
 PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "scikit-learn", "pandas", "numpy")
 
 
@@ -147,3 +149,25 @@ def epochs(history: pd.DataFrame, monitor: str, higher: bool) -> dict[str, Any]:
 def row(values: pd.Series) -> dict[str, Any]:
     metrics = {key: float(value) for key, value in values.items() if "/" in str(key)}
     return {"epoch": int(values["epoch"])} | metrics
+
+
+def number(run: Path | str) -> int:
+    """The number of a sweep's job, with which the name of its folder begins; -1 for other names."""
+    digits = Path(run).name.partition("_")[0]
+    return int(digits) if digits.isdecimal() else -1
+
+
+def overrides(run: Path | str) -> list[str]:
+    """What the command line of a run has set: ``key=value``.
+
+    Raises:
+        UserError: The file that says so is damaged.
+    """
+    path = Path(run) / ".hydra" / "overrides.yaml"
+    try:
+        # OmegaConf would take twenty times as long, which thousands of runs make felt
+        return [str(text) for text in yaml.load(path.read_text(), LOADER) or []]
+    except FileNotFoundError:
+        return []
+    except (yaml.YAMLError, OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({sentence(error)})") from error

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from src import history, multirun, results
+from src import multirun, results
 
 USUAL = (0, 1, 2, 130)  # how src.train ends by itself
 
@@ -36,7 +36,7 @@ def supervised(main: Callable[[], None]) -> None:
         why = f"its process ended with {signal.Signals(-code).name if code < 0 else f'status {code}'}"
         results.write(job, results.read(job) | {"status": "failed", "error": why})
         multirun.crashed.append(job.resolve())
-        print(f"job {history.number(job)}: failed: {why}; the others go on", flush=True)
+        print(f"job {results.number(job)}: failed: {why}; the others go on", flush=True)
         sys.argv[1:] = ["-m", f"resume={folder}"]
 
 
@@ -62,5 +62,5 @@ def die_with_parent() -> None:
 def crashed(folder: Path) -> Path | None:
     """The job that a sweep was at: the last that was begun, if it has not come to its end."""
     begun = [path.parent for path in folder.glob("*/result.json")]
-    last = max(begun, key=history.number, default=None)
+    last = max(begun, key=results.number, default=None)
     return last if last and results.read(last)["status"] == "interrupted" else None

@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from src import findings, history, identity, plots
+from src import findings, history, identity, plots, results
 from src.report import figure
 
 SHOWN = 10  # jobs of a search in its table
@@ -26,8 +26,8 @@ def summary(folder: Path) -> pd.DataFrame:
     those of the job's group.
     """
     runs = history.runs(folder)
-    numbers = [history.number(run) for run in runs["run"]]
-    overrides = [deciding(history.overrides(run)) for run in runs["run"]]
+    numbers = [results.number(run) for run in runs["run"]]
+    overrides = [deciding(results.overrides(run)) for run in runs["run"]]
     table = runs.assign(job=numbers, overrides=[" ".join(texts) for texts in overrides])
     table["best"] = [row.get(f"best.{row.get('monitor')}") for _, row in table.iterrows()]
     metrics = {name: name.removeprefix("test.") for name in table if name.startswith("test.")}
@@ -56,7 +56,7 @@ def report(folder: Path) -> int:
     drawn = findings.searched(folder)
     if drawn:
         table = findings.ranked(table)
-    given = history.given([deciding(history.overrides(run)) for run in table["run"]])
+    given = history.given([deciding(results.overrides(run)) for run in table["run"]])
     keys = [key for key in given if key != "seed" and given[key].nunique(dropna=False) > 1]
     means = [name for name in table if name.endswith("_mean") and not name.startswith("loss")][:2]
     heads = [name.removesuffix("_mean") for name in means]

@@ -12,7 +12,7 @@ from rich import get_console
 from rich.live import Live
 from rich.table import Table
 
-from src import history, results
+from src import results
 from src.errors import UserError
 
 
@@ -52,7 +52,7 @@ class Watch:
 
     def look(self, told: bool = True) -> None:
         """Takes note of the jobs that have come to their end since."""
-        for path in sorted(self.folder.glob("*/result.json"), key=lambda path: history.number(path.parent)):
+        for path in sorted(self.folder.glob("*/result.json"), key=lambda path: results.number(path.parent)):
             if path.parent in self.ended:
                 continue
             try:
@@ -79,7 +79,7 @@ class Watch:
     def running(self) -> str:
         """The jobs that have begun and not ended, with the epoch that each has come to."""
         names = []
-        for path in sorted(self.folder.glob("*/.hydra"), key=lambda path: history.number(path.parent)):
+        for path in sorted(self.folder.glob("*/.hydra"), key=lambda path: results.number(path.parent)):
             run = path.parent
             if run not in self.ended and run not in self.earlier:
                 epochs = run / "metrics.csv"
@@ -94,7 +94,7 @@ def line(run: Path, result: dict[str, Any]) -> str:
     ended += " as hopeless" if result.get("pruned") else ""
     best = f", best {result['monitor']} {result['best'][result['monitor']]:.4f}" if result["best"] else ""
     seconds = f", {result['seconds']['total']:.1f} s" if result["seconds"]["total"] else ""
-    return f"job {history.number(run)}: {' '.join(history.overrides(run))}: {ended}{best}{seconds}"
+    return f"job {results.number(run)}: {' '.join(results.overrides(run))}: {ended}{best}{seconds}"
 
 
 def best(ended: dict[Path, dict[str, Any]]) -> str:

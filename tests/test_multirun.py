@@ -16,7 +16,7 @@ from conftest import ROOT, result
 from filelock import FileLock
 from hydra.errors import MissingConfigException
 
-from src import history
+from src import history, results
 from src.cli import explain
 
 LINEAR = ("data=nyse", "model=linear", "trainer.max_epochs=2")
@@ -24,7 +24,7 @@ LINEAR = ("data=nyse", "model=linear", "trainer.max_epochs=2")
 
 def of(sweep: str, seed: int) -> Path:
     """The one folder of a sweep's job."""
-    (run,) = [Path(run) for run in history.runs(sweep)["run"] if f"seed={seed}" in history.overrides(run)]
+    (run,) = [Path(run) for run in history.runs(sweep)["run"] if f"seed={seed}" in results.overrides(run)]
     return run
 
 

@@ -10,7 +10,7 @@ import torch
 from conftest import FILES, result
 from torch import Tensor, nn
 
-from src import history, replicas
+from src import history, replicas, results
 from src.build import build, data_set, quiet
 from src.cli import compose
 from src.fit import fit_network
@@ -83,7 +83,7 @@ def assert_alike(run: Path, other: Path) -> None:
     assert [told[key] for key in same] == [truth[key] for key in same]
     assert told["best"]["epoch"] == truth["best"]["epoch"]
     assert {path.relative_to(run) for path in run.rglob("*")} == {path.relative_to(other) for path in other.rglob("*")}
-    assert history.overrides(run) == history.overrides(other)
+    assert results.overrides(run) == results.overrides(other)
     assert (run / ".hydra" / "config.yaml").read_text() == (other / ".hydra" / "config.yaml").read_text()
 
 
@@ -120,10 +120,10 @@ def test_replicas_stop_early_each_by_itself_and_one_that_diverges_harms_no_other
     status, out, _ = call("-m", "model.replicas=2", *options, rates, "hydra.sweep.dir=together")
     assert (status, "4 runs learn together" in out) == (1, True)  # as for any sweep with diverged jobs
     call("-m", *options[:2], "seed=0,1", *options[3:], rates, "hydra.sweep.dir=apart")
-    apart = {tuple(sorted(history.overrides(run))): run for run in runs("apart")}
+    apart = {tuple(sorted(results.overrides(run))): run for run in runs("apart")}
     lengths = set()
     for run in runs("together"):
-        other = apart[tuple(sorted(history.overrides(run)))]
+        other = apart[tuple(sorted(results.overrides(run)))]
         assert result(run)["status"] == result(other)["status"]
         epochs, others = (history.load(folder)["val/loss"] for folder in (run, other))
         pd.testing.assert_series_equal(epochs, others, rtol=1e-4)

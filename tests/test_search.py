@@ -13,7 +13,7 @@ from conftest import result
 from omegaconf import OmegaConf
 from test_multirun import started, wait_for
 
-from src import history, search
+from src import history, results, search
 from src.cli import CONF, keys, options, reference
 
 LINEAR = ("data=nyse", "model=linear", "trainer.max_epochs=1")
@@ -22,8 +22,8 @@ HOPELESS = "+callbacks.pruning={_target_: src.pruning.Pruning, trials: 2, epochs
 
 def drawn(sweep: str) -> list[list[str]]:
     """What the jobs of a search have of their own, in the order in which they ran."""
-    runs = sorted(history.runs(sweep)["run"], key=history.number)
-    return [[text for text in history.overrides(run) if "optimizer" in text] for run in runs]
+    runs = sorted(history.runs(sweep)["run"], key=results.number)
+    return [[text for text in results.overrides(run) if "optimizer" in text] for run in runs]
 
 
 def study(sweep: str) -> optuna.Study:
@@ -78,7 +78,7 @@ def test_what_mattered_is_told_and_the_best_job_repeats_alone(call) -> None:
     best = runs.loc[runs["best.val/r2"].idxmax()]
     (line,) = [line for line in out.splitlines() if line.startswith("best job")]
     command = shlex.split(line.partition("python -m src.train ")[2])
-    assert f"best job {history.number(best['run'])}, val/r2" in line
+    assert f"best job {results.number(best['run'])}, val/r2" in line
     call("hydra.run.dir=alone", *command)
     assert result(Path("alone"))["best"] == result(Path(best["run"]))["best"]
     assert result(Path("alone"))["test"] == result(Path(best["run"]))["test"]
@@ -122,7 +122,7 @@ def test_hopeless_jobs_stop_early(call, train) -> None:
     given = ("data=nyse", "model=linear", "trainer.max_epochs=6", HOPELESS)
     status, out, err = call("-m", "hydra.sweep.dir=sweep", *given, "task.optimizer.lr=0.003,0.005,0.000001")
     assert (status, err) == (0, "")
-    runs = [Path(run) for run in sorted(history.runs("sweep")["run"], key=history.number)]
+    runs = [Path(run) for run in sorted(history.runs("sweep")["run"], key=results.number)]
     assert [(result(run)["status"], result(run).get("pruned")) for run in runs] == [
         ("finished", None),
         ("finished", None),
