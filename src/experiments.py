@@ -36,6 +36,7 @@ def collect(folders: list[Path]) -> pd.DataFrame:
     found = found.reindex(columns=list(dict.fromkeys([*found, *COLUMNS])))
     figures = [name for name in found if name.startswith(FIGURES)]
     found[figures] = found[figures].apply(pd.to_numeric, errors="coerce").astype(float)  # whatever a foreign file has there
+    found = found.copy()  # in one piece: so many new columns are scattered
     status, errors = found["status"].tolist(), found["error"].tolist()
     settings: list[dict[str, str]] = []
     weights = []
