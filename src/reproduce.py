@@ -122,7 +122,11 @@ def page(rows: list[dict[str, Any]], refused: dict[Path, str], config: DictConfi
         for metric in row["metrics"]:
             figures = [spread(tables[folder], metric, refused[folder]) for folder in folders]
             figures[2] += f" (`{row['baseline']}`)"
-            known = [f"{row['data']} `{row['model']}`", metric, str(source.get(metric, "-"))]
+            known = [
+                f"{row['data']} `{' '.join([row['model'], *row['given'].split()])}`",
+                metric,
+                str(source.get(metric, "-")),
+            ]
             lines.append(" | ".join([*known, *figures, seconds, command(row, config)]))
     every = [run for table in tables.values() for _, run in table.iterrows()]
     return "\n".join([HEAD.format(**facts(every)), *(f"| {line} |" for line in lines), ""])

@@ -15,7 +15,7 @@ def test_the_table_stands_on_runs_that_are_not_run_twice(call) -> None:
     rows = [line for line in Path("table.md").read_text().splitlines() if line.startswith("| ")][2:]
     assert len(rows) == 2
     days, hitters = (row.strip("| ").split(" | ") for row in rows)
-    assert days[:5] == ["nyse `ols`", "r2", "0.4596", "0.4596", "0.4573"]
+    assert days[:5] == ["nyse `ols data.day_of_week=true`", "r2", "0.4596", "0.4596", "0.4573"]
     assert hitters[:5] == ["hitters `ols`", "mae", "259.72", "259.72", "257.60"]
     baseline = result(next(Path("logs/reproduction/hitters_train_mean/honest").glob("*/")))
     assert hitters[5] == f"{baseline['test']['mae']:.2f} (`train_mean`)"
