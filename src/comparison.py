@@ -159,9 +159,10 @@ def ranking(groups: pd.DataFrame, metric: str) -> tuple[str, str, bool]:
     Never a test value: a winner chosen by its test value has been lucky. The metric of the table comes before the monitored
     loss, which weights, smoothing and scaling make another one for each network.
     """
-    if groups["validation"].notna().all():
+    own = groups["monitor"].nunique() == 1 and groups["monitor"].iloc[0] != "several"
+    if groups["validation"].notna().all() or (groups["validation"].notna().sum() > 1 and not own):
         return "validation", f"validation {metric}", not is_error(metric)
-    if groups["monitor"].nunique() == 1 and groups["monitor"].iloc[0] != "several":
+    if own:
         monitor = groups["monitor"].iloc[0]
         return "monitored", f"best {monitor}", not is_error(monitor)
     return "validation", "", not is_error(metric)

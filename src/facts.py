@@ -69,7 +69,8 @@ def curves(run: Path) -> Figure | HTML:
     epochs = history.load(run)
     if len(epochs) < 2:
         return HTML("<p>One epoch, so there is no curve.</p>")
-    metrics = [name.removeprefix("val/") for name in epochs if name.startswith("val/")][:CURVES]
+    names = [name.partition("/")[2] for split in ("val/", "train/") for name in epochs if name.startswith(split)]
+    metrics = list(dict.fromkeys(names))[:CURVES]
     drawn, axes = plt.subplots(-(-len(metrics) // 2), 2, figsize=(10, 3.1 * -(-len(metrics) // 2)), layout="constrained")
     for ax, metric in zip(axes.flat, metrics, strict=False):
         plots.learning_curves(epochs, ax, metric, best=result["best"]["epoch"] if result["best"] else None)

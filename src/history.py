@@ -75,7 +75,7 @@ def run_folders(logs: Path | str) -> Iterator[str]:
         if "result.json" in files or ".hydra" in inside:
             inside.clear()
             yield folder
-        elif "artifacts" in inside:
+        elif "artifacts" in inside and "meta.yaml" in files:
             inside.remove("artifacts")  # MLflow's copies
 
 

@@ -57,6 +57,7 @@ class Launch(Callback):
             params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
             given = [*params, *config.hydra.overrides.task]
             if search.searches(config):
+                replicas.plan([], config.hydra)
                 total, each = search.planned(config, given)
                 multirun.confirmed(total, bool(config.sweep.confirm))
             else:
@@ -86,7 +87,7 @@ class Launch(Callback):
         config.hydra.sweep.dir = str(folder)
         with open_dict(config):
             # the jobs compose their configuration anew, from these overrides
-            config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder.absolute()}'")
 
 
 def differing(sweep: list[list[str]]) -> list[list[str]]:

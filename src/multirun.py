@@ -89,7 +89,8 @@ def resumed(arguments: list[str]) -> list[str]:
     if (folder / search.STUDY).is_file() and (other := [text for text in given if not text.startswith(search.GOES_ON)]):
         raise UserError(f"{other[0]}: a search goes on as it was; only its hydra.sweeper.n_trials and launcher may change")
     try:
-        old = given_to(OmegaConf.load(folder / "multirun.yaml"))
+        stored: Any = OmegaConf.load(folder / "multirun.yaml")
+        old = [placed(text, str(stored.hydra.runtime.cwd)) for text in given_to(stored)]
     except Exception as error:
         raise UserError(f"{folder / 'multirun.yaml'}: cannot be read ({sentence(error)})") from error
     new = {key(text) for text in given} | {"resume", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.mode"}
@@ -97,6 +98,13 @@ def resumed(arguments: list[str]) -> list[str]:
     kept = [text for text in old if key(text) not in new]
     flags = [text for text in arguments if text.startswith("-")]
     return [*flags, *kept, *(text for text in given if text != resume), f"hydra.sweep.dir='{folder}'", FIRST % first]
+
+
+def placed(override: str, cwd: str) -> str:
+    """An override whose path, if it is one, means the same in another folder than ``cwd``, where it was given."""
+    name, _, value = override.partition("=")
+    moved = key(override) in ("data_dir", *identity.PATHS) and value != "null" and Path(cwd) != Path.cwd()
+    return f"{name}={Path(cwd, value)}" if moved and "," not in value else override
 
 
 def key(override: str) -> str:

@@ -62,7 +62,7 @@ def named(row: dict[str, Any]) -> str:
 
 def baseline(row: dict[str, Any]) -> dict[str, Any]:
     """The pairing that a row is held against."""
-    return {"data": row["data"], "model": row["baseline"], "given": "", "repeats": 1}
+    return {"data": row["data"], "model": row["baseline"], "given": "", "over": row["over"], "repeats": 1}
 
 
 def sweeps(row: dict[str, Any], config: DictConfig) -> dict[Path, list[str]]:
@@ -74,8 +74,7 @@ def sweeps(row: dict[str, Any], config: DictConfig) -> dict[Path, list[str]]:
 def sweep(row: dict[str, Any], protocol: str, config: DictConfig) -> list[str]:
     """The arguments of ``src.train`` for one cell of the table."""
     more = [*row["given"].split(), *row.get(protocol, "").split()]
-    if row["repeats"] > 1:
-        more.append(f"{row['over']}={','.join(map(str, range(row['repeats'])))}")
+    more.append(f"{row['over']}={','.join(map(str, range(row['repeats'])))}")
     shipped = Path(str(config.data_dir)) == Path("data")
     folder = [] if shipped else [f"data_dir={config.data_dir}"]
     return ["-m", f"data={row['data']}", f"model={row['model']}", f"protocol={protocol}", *more, *folder]
@@ -104,7 +103,10 @@ def page(rows: list[dict[str, Any]], refused: dict[Path, str], config: DictConfi
     """
     from src import history
 
-    tables = {folder: history.runs(folder) for folder in refused}
+    planned = {
+        folder: part for row in rows for folder, part in zip(sweeps(row, config), (row, row, baseline(row)), strict=True)
+    }
+    tables = {folder: repeats(history.runs(folder), planned[folder]) for folder in refused}
     heads = (
         "pairing",
         "metric",
@@ -140,6 +142,12 @@ Test figures, mean ± standard deviation over the repeats that the command names
 PhysioNet); one run where it names none. Seconds are those of a run, under either protocol. `documented` is the source's own
 protocol, which often validates on the test set and keeps the last weights; `honest` looks at the test set once, at the end.
 """
+
+
+def repeats(runs: pd.DataFrame, row: dict[str, Any]) -> pd.DataFrame:
+    """Of the runs in a folder those that the row asks for; of a repeat the newest."""
+    name, wanted = row["over"].rpartition(".")[2], range(row["repeats"])
+    return runs[runs[name].isin(wanted)].drop_duplicates(name, keep="last") if name in runs else runs
 
 
 def facts(runs: list[Any]) -> dict[str, Any]:
@@ -186,7 +194,7 @@ def mean_seconds(runs: pd.DataFrame) -> str:
 
 def command(row: dict[str, Any], config: DictConfig) -> str:
     """One command for a row; options that only one protocol has stand in brackets."""
-    both = sweep(row, ",".join(PROTOCOLS), config)
+    both = [text for text in sweep(row, ",".join(PROTOCOLS), config) if text != f"{row['over']}=0"]
     extra = [f"({protocol}: `{row[protocol]}`)" for protocol in PROTOCOLS if protocol in row]
     return " ".join([f"`python -m src.train {' '.join(both)}`", *extra])
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import datetime
@@ -60,7 +61,7 @@ def start(**known: Any) -> dict[str, Any]:
         **dict.fromkeys(("parameters", "device", "threads", "fingerprint")),
         "git": commit(),
         "versions": versions(),
-        "command": " ".join(["python -m src.train", *sys.argv[1:]]),
+        "command": f"python -m src.train {shlex.join(sys.argv[1:])}".rstrip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         **known,
     }

@@ -37,7 +37,7 @@ def listening(told: bool = True) -> Iterator[None]:
             _asked.set()
             if told:
                 print("\nstopping after this epoch; Ctrl-C again stops at once", file=sys.stderr, flush=True)
-        elif time.monotonic() - heard > 0.5:  # the same Ctrl-C may come twice, from the terminal and from a parent process
+        elif time.monotonic() - heard > 2:  # the same Ctrl-C may come twice, from the terminal and from a parent process
             raise KeyboardInterrupt
 
     _asked.clear()

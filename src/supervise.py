@@ -17,7 +17,7 @@ USUAL = (0, 1, 2, 130)  # how src.train ends by itself
 
 def supervised(main: Callable[[], None]) -> None:
     """Runs ``main``; a sweep in a child process, as long as one crashes, where the system can fork."""
-    sweep = {"-m", "--multirun"} & set(sys.argv) or any(text.startswith("sweep=") for text in sys.argv)
+    sweep = {"-m", "--multirun"} & set(sys.argv) or any(text.startswith(("sweep=", "model.replicas=")) for text in sys.argv)
     if not sweep or not hasattr(os, "fork"):
         return main()
     while True:

@@ -26,6 +26,7 @@ def summary(folder: Path) -> pd.DataFrame:
     those of the job's group.
     """
     runs = history.runs(folder)
+    runs = runs[[not again for again in replaced(runs)]].reset_index(drop=True)
     numbers = [results.number(run) for run in runs["run"]]
     overrides = [deciding(results.overrides(run)) for run in runs["run"]]
     table = runs.assign(job=numbers, overrides=[" ".join(texts) for texts in overrides])
@@ -39,6 +40,14 @@ def summary(folder: Path) -> pd.DataFrame:
     spread = [f"{metric}{suffix}" for metric in metrics.values() for suffix in ("", "_mean", "_sd")]
     columns = [*JOB, "monitor", "best", *spread, "seconds", "run"]
     return table.reindex(columns=columns).sort_values("job", ignore_index=True)
+
+
+def replaced(runs: pd.DataFrame) -> list[bool]:
+    """Which runs are damaged and have been run again since."""
+    jobs = [sorted(deciding(results.overrides(run))) for run in runs["run"]]
+    damaged = runs["status"].eq("unreadable").tolist()
+    whole = [job for job, bad in zip(jobs, damaged, strict=True) if not bad]
+    return [bad and job in whole for job, bad in zip(jobs, damaged, strict=True)]
 
 
 def deciding(overrides: list[str]) -> list[str]:
@@ -67,7 +76,8 @@ def report(folder: Path) -> int:
         spread = [pm(jobs[metric].iloc[0], jobs[metric.replace("_mean", "_sd")].iloc[0]) for metric in means]
         shown.add_row(*values, str(len(jobs)), pm(jobs["best"].mean()), *spread, f"{jobs['seconds'].sum():.1f}")
     top = f"the {SHOWN} best of {len(table)} jobs: " if drawn and len(table) > SHOWN else ""
-    print(f"\n{top}mean best {table['monitor'].iloc[0]}, and test metrics as mean ± sd, over the jobs of a line:\n")
+    monitor = next(iter(table["monitor"].dropna()), "value")
+    print(f"\n{top}mean best {monitor}, and test metrics as mean ± sd, over the jobs of a line:\n")
     display(shown)
     if drawn:
         searched(folder, table, given[keys])

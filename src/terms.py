@@ -112,6 +112,7 @@ TERMS: dict[str, Term] = {
     "resize": optional(whole(1)),
     "resize_size": whole(1),
     "rotation": not_negative,
+    "repeats": whole(1),
     "roll_out": optional(whole(1)),
     "sampler": choice("balanced", None),
     "samples": whole(4),

@@ -132,6 +132,17 @@ def test_replicas_stop_early_each_by_itself_and_one_that_diverges_harms_no_other
     assert {status for _, status in lengths} >= {"diverged", "stopped early"}
 
 
+def test_a_stack_goes_on_when_none_of_those_left_drops() -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 1))
+    other = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.0), nn.Linear(4, 1))
+    stack, x = Stack([network, other]), torch.ones(2, 5, 3)
+    stack.train()
+    generators = [torch.Generator() for _ in range(2)]
+    stack(x, stack.draw(x, generators))
+    stack.keep([1])
+    torch.testing.assert_close(stack(x[1:], stack.draw(x[1:], generators[1:])), other(x[1]).unsqueeze(0))
+
+
 def test_a_run_of_a_stack_is_a_run(call, train) -> None:
     call("model.replicas=2", "data.batch_size=512", "trainer.max_epochs=3", "hydra.sweep.dir=stack")
     run = runs("stack")[1]

@@ -26,6 +26,16 @@ def test_the_table_stands_on_runs_that_are_not_run_twice(call) -> None:
     assert history.runs("logs").equals(before)
 
 
+def test_only_the_repeats_that_are_asked_for_count(call) -> None:
+    for repeats in (2, 1):
+        status, _, err = call("only=hitters_mlp", "output=table.md", f"repeats={repeats}", entry="reproduce")
+        assert (status, err) == (0, "")
+        row = Path("table.md").read_text().splitlines()[-1]
+        assert row.count("±") == (2 if repeats == 2 else 0)
+        assert ("seed=0,1`" in row) == (repeats == 2)
+    assert len(history.runs("logs/reproduction/hitters_mlp")) == 4
+
+
 def test_a_row_whose_data_are_missing_says_so(call) -> None:
     status, _, _ = call("only=wordle", "output=table.md", "repeats=2", "data_dir=none", entry="reproduce")
     assert status == 0
@@ -38,6 +48,7 @@ def test_a_row_whose_data_are_missing_says_so(call) -> None:
     ("arguments", "sentence"),
     [
         ("only=nise", "only=nise: is no documented data set or pairing; did you mean nyse?"),
+        ("repeats=two", "repeats=two: repeats must be a whole number of at least 1"),
         ("output=nowhere/table.md", "output=nowhere/table.md: must be a file in a folder that exists"),
     ],
 )

@@ -106,6 +106,7 @@ class Stack:
             raise Unstackable(str(error).splitlines()[0]) from error
         self.masks: list[Tensor] = []
         self.shares = [shares(network) for network in networks]
+        self.dropping: dict[str, Given] = {}
         self.places: dict[torch.Size, list[tuple[str, Tensor]]] = {}
         self.original = networks[0]
         self.form = copy.deepcopy(networks[0])
@@ -119,10 +120,12 @@ class Stack:
         for name, part in module.named_children():
             here = f"{path}{name}"
             if isinstance(part, nn.Dropout):
-                setattr(module, name, Given(self.most(here), self.masks))
+                self.dropping[here] = Given(self.most(here), self.masks)
+                setattr(module, name, self.dropping[here])
             elif isinstance(part, nn.RNNBase):
                 unrolled = Unrolled(part, self.masks)
                 unrolled.dropout.share = self.most(here)
+                self.dropping[here] = unrolled.dropout
                 setattr(module, name, unrolled)
             else:
                 self.replace(part, f"{here}.")
@@ -176,6 +179,8 @@ class Stack:
         self.weights = self.weights[rows]
         self.fixed = {name: value[rows] for name, value in self.fixed.items()}
         self.shares = [self.shares[row] for row in rows]
+        for name, part in self.dropping.items():
+            part.share = self.most(name)  # where none of those left drops, no mask is drawn
         self.attach()
 
     def cut(self, row: Tensor) -> dict[str, Tensor]:
