@@ -147,6 +147,7 @@ def gone(number: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_ctrl_c_ends_all_processes_and_the_run_can_go_on() -> None:
     process, other = begun("data=digits", "model=mlp", "callbacks.early_stopping=null")  # metrics that keep all rows

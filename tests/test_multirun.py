@@ -53,7 +53,13 @@ def wait_for(rows: int, process: subprocess.Popen[str]) -> None:
     raise AssertionError(process.communicate())
 
 
-@pytest.mark.parametrize("launcher", [(), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")], ids=["basic", "joblib"])
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        pytest.param((), id="basic"),
+        pytest.param(("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), id="joblib", marks=pytest.mark.slow),
+    ],
+)
 def test_ctrl_c_ends_a_sweep_after_the_epoch_and_it_goes_on_from_there(launcher: tuple[str, ...], call, train) -> None:
     long = ("data=nyse", "model=linear", "trainer.max_epochs=120", "callbacks.early_stopping=null")
     process = started(*long, "seed=0,1,2", *launcher)
@@ -166,6 +172,7 @@ def test_jobs_in_parallel_equal_the_jobs_of_one_process(call) -> None:
         pd.testing.assert_frame_equal(*epochs)
 
 
+@pytest.mark.slow
 def test_a_worker_that_crashes_leaves_a_summary_and_a_way_on() -> None:
     crash = "+callbacks.more=null,{_target_: os._exit, status: 7}"
     process = started(*LINEAR, crash, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")

@@ -54,6 +54,7 @@ def test_a_run_becomes_a_page(call, train) -> None:
         assert text in page.text
 
 
+@pytest.mark.slow
 def test_a_sweep_becomes_a_page_that_names_its_failed_jobs(call) -> None:
     call("-m", "model=linear,ols", "data.lags=5,6000", "trainer.max_epochs=2", "hydra.sweep.dir=logs/sweep")
     (Path("logs/sweep/9_begun") / ".hydra").mkdir(parents=True)

@@ -9,6 +9,7 @@ from conftest import result
 from src import history
 
 
+@pytest.mark.slow
 def test_the_table_stands_on_runs_that_are_not_run_twice(call) -> None:
     status, _, err = call("only=hitters_ols,nyse_ols_days", "output=table.md", entry="reproduce")
     assert (status, err) == (0, "")
@@ -26,6 +27,7 @@ def test_the_table_stands_on_runs_that_are_not_run_twice(call) -> None:
     assert history.runs("logs").equals(before)
 
 
+@pytest.mark.slow
 def test_only_the_repeats_that_are_asked_for_count(call) -> None:
     for repeats in (2, 1):
         status, _, err = call("only=hitters_mlp", "output=table.md", f"repeats={repeats}", entry="reproduce")

@@ -135,6 +135,7 @@ def test_hopeless_jobs_stop_early(call, train) -> None:
     assert len(history.load(hopeless)) == 6, "a run by itself looks at no other"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_search_after_the_epoch_and_it_goes_on_from_there(call) -> None:
     long = ("data=nyse", "model=linear", "trainer.max_epochs=80", "callbacks.early_stopping=null")
     process = started("sweep=search", *long, "hydra.sweeper.n_trials=2")
@@ -153,6 +154,7 @@ def test_ctrl_c_ends_a_search_after_the_epoch_and_it_goes_on_from_there(call) ->
     assert [trial.value for trial in study("sweep").trials] == [trial.value for trial in study("whole").trials]
 
 
+@pytest.mark.slow
 def test_two_at_once(call) -> None:
     given = ("hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     status, _, err = call("sweep=search", *LINEAR, *given)
