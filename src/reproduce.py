@@ -178,14 +178,14 @@ def documented(row: dict[str, Any]) -> dict[str, Any]:
 
 def spread(runs: pd.DataFrame, metric: str, refused: str) -> str:
     """Mean and standard deviation of a test metric, or why there is none."""
-    from src.report import figure
+    from src.tables import pm
 
     column = f"test.{metric}"
     if column not in runs or runs[column].isna().all():
         failed = list(runs["error"].dropna()) if "error" in runs else []
         return f"not run: {(failed or [refused])[0]}".strip(": ")
     values = runs[column].dropna()
-    return figure(values.mean()) + (f" ± {figure(values.std())}" if len(values) > 1 else "")
+    return pm(values.mean(), values.std()).replace("±", " ± ")
 
 
 def mean_seconds(runs: pd.DataFrame) -> str:

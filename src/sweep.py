@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
 from src import findings, history, identity, plots, results
-from src.report import figure
+from src.tables import display, figure, plain, pm
 
 SHOWN = 10  # jobs of a search in its table
 # Columns of summary.csv that say which job it was; the test metrics and their spread follow.
@@ -70,7 +67,7 @@ def report(folder: Path) -> int:
     means = [name for name in table if name.endswith("_mean") and not name.startswith("loss")][:2]
     heads = [name.removesuffix("_mean") for name in means]
     names = [key.rpartition(".")[2] for key in keys]
-    shown = Table(*names, "jobs", "best", *heads, "seconds", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown = plain(*names, "jobs", "best", *heads, "seconds")
     groups = table.groupby([given[key].fillna("") for key in keys], sort=False) if keys else [((), table)]
     for values, jobs in itertools.islice(groups, SHOWN if drawn else None):
         spread = [pm(jobs[metric].iloc[0], jobs[metric.replace("_mean", "_sd")].iloc[0]) for metric in means]
@@ -104,7 +101,7 @@ def searched(folder: Path, table: pd.DataFrame, settings: pd.DataFrame) -> None:
 def by_key(folder: Path, table: pd.DataFrame, given: pd.DataFrame, metric: str) -> None:
     """Shows for each swept key how a test metric depends on it: a line for each value, and ``plots/by_<key>.png``."""
     short = [key.rpartition(".")[2] for key in given]
-    shown = Table("key", "value", "jobs", metric, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown = plain("key", "value", "jobs", metric)
     for key, name in zip(given, short, strict=True):
         jobs = table.assign(**{name: given[key].fillna("")}).dropna(subset=[metric])
         for value, values in jobs.groupby(name, sort=False)[metric]:
@@ -115,15 +112,3 @@ def by_key(folder: Path, table: pd.DataFrame, given: pd.DataFrame, metric: str) 
         print(f"\ntest {metric} by each key alone, as mean ± sd over all jobs with that value:\n")
         display(shown)
     print(f"\npictures: {folder / 'plots'}")
-
-
-def display(table: Table) -> None:
-    """Prints a table in its full width, however narrow the terminal."""
-    console = Console()
-    console.width = max(console.width, console.measure(table, options=console.options.update(width=1000)).maximum)
-    console.print(table)
-
-
-def pm(mean: float, sd: float = math.nan) -> str:
-    """A mean, and its standard deviation where there is one."""
-    return "" if pd.isna(mean) else figure(mean) + ("" if pd.isna(sd) else f"±{figure(sd)}")

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from src import results
 from src.errors import UserError
+from src.tables import plain
 
 
 class Watch:
@@ -66,9 +67,7 @@ class Watch:
 
     def table(self) -> Table:
         """What is done, what runs, the best so far and the time left."""
-        shown = Table(
-            "done", "failed", "running", "best so far", "time left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
-        )
+        shown = plain("done", "failed", "running", "best so far", "time left")
         ended = dict(self.ended)
         failed = sum(result["status"] in ("failed", "diverged") for result in ended.values())
         new = len(ended.keys() - self.before)

@@ -18,6 +18,7 @@ from hydra.errors import MissingConfigException
 
 from src import history, results
 from src.cli import explain
+from src.watch import Watch
 
 LINEAR = ("data=nyse", "model=linear", "trainer.max_epochs=2")
 
@@ -26,6 +27,13 @@ def of(sweep: str, seed: int) -> Path:
     """The one folder of a sweep's job."""
     (run,) = [Path(run) for run in history.runs(sweep)["run"] if f"seed={seed}" in results.overrides(run)]
     return run
+
+
+def of_model(sweep: str, model: str) -> Path:
+    """The one finished run of a model."""
+    runs = history.runs(sweep)
+    (run,) = runs.loc[(runs["model"] == model) & (runs["status"] == "finished"), "run"]
+    return Path(run)
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
@@ -118,6 +126,18 @@ def test_a_sweep_over_a_file_goes_on_from_another_folder(call, monkeypatch: pyte
     monkeypatch.chdir("../there")
     status, out, err = call("-m", "resume=../here/sweep")
     assert (status, err, "finished" in out) == (0, "", False), "all jobs are known, and their file is found"
+
+
+def test_the_live_table_tells_what_is_done_what_runs_and_what_is_best(call) -> None:
+    call("-m", "hydra.sweep.dir=sweep", "data=nyse", "model=train_mean,ols,last_value", "data.lags=5,6000")
+    running = Path("sweep/6_nyse_rnn")
+    (running / ".hydra").mkdir(parents=True)
+    (running / "metrics.csv").write_text("epoch,val/loss\n0,0.5\n1,0.4\n")
+    table = Watch(Path("sweep"), 8, []).table()
+    done, failed, runs, best, left = ([str(cell) for cell in column.cells] for column in table.columns)
+    assert (done, failed, runs, left) == (["6 of 8"], ["3"], ["6_nyse_rnn (epoch 2)"], [""])
+    ols = of_model("sweep", "ols")
+    assert best == [f"val/loss {result(ols)['best']['val/loss']:.4f} ({ols.name})"]
 
 
 def test_another_value_is_another_job(call) -> None:
