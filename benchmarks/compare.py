@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from src import history
+from src.runs import history
 
 COUNT = 2000
 SMALL = ["-m", "data=nyse", "model=linear,ols,ridge,mlp,rnn", "trainer.max_epochs=3", "callbacks.progress=null"]

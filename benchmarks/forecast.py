@@ -39,7 +39,7 @@ def main(steps: int) -> None:
         path = Path(folder) / "series.csv"
         noise = np.random.default_rng(0).normal(size=steps)
         pd.DataFrame({"value": np.cumsum(noise) * 0.01 + noise}).round(4).to_csv(path, index=False)
-        held = most_memory(f"import pandas, src.run\nseries = pandas.read_csv({str(path)!r})")
+        held = most_memory(f"import pandas, src.training.run\nseries = pandas.read_csv({str(path)!r})")
         options = [
             *OPTIONS,
             f"data.path={path}",

@@ -15,7 +15,7 @@ from typing import Any
 
 import src  # noqa: F401  first: it makes torchvision importable beside a torch of another build
 from benchmarks.speed import medians, seconds
-from src.data import picture_files
+from src.data.images import mnist_cifar_files
 
 EPOCHS = int(os.environ.get("EPOCHS", "5"))
 
@@ -27,9 +27,9 @@ def mnist(folder: Path) -> None:
     from torch.utils.data import DataLoader, Dataset
     from torchvision.transforms import ToPILImage, ToTensor
 
-    from src.build import build, data_set, quiet
-    from src.cli import compose
-    from src.fit import fit_network
+    from src.config.compose import compose
+    from src.training.build import build, data_set, quiet
+    from src.training.fit import fit_network
 
     quiet()
     torch.set_num_threads(1)
@@ -97,8 +97,8 @@ def cifar100(folder: Path, batches: int = 20) -> None:
     """The share of taking, cropping and mirroring batches in the steps of the documented network."""
     import torch
 
-    from src.build import build, data_set
-    from src.cli import compose
+    from src.config.compose import compose
+    from src.training.build import build, data_set
 
     torch.set_num_threads(1)
     config = compose("train", ["data=cifar100", "model=cnn", "data.crop=4", "data.flip=true", f"data_dir={folder}"])
@@ -126,5 +126,5 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "data")
     if (folder / "MNIST" / "raw").is_dir():
         mnist(folder)
-    if any((folder / name).exists() for name in ("cifar-100-python", picture_files.CIFAR100.path)):
+    if any((folder / name).exists() for name in ("cifar-100-python", mnist_cifar_files.CIFAR100.path)):
         cifar100(folder)

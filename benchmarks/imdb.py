@@ -12,7 +12,7 @@ from pathlib import Path
 import src  # noqa: F401  first: it makes torchvision importable beside a torch of another build
 from benchmarks.forecast import most_memory
 from benchmarks.speed import medians
-from src.data import reviews
+from src.data.text import keras_files
 from src.errors import UserError
 
 SHARE = 0.2  # of the training reviews: the ratio is the same, and the wait shorter
@@ -24,9 +24,9 @@ def epochs(folder: Path) -> None:
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
 
-    from src.build import build, data_set, quiet, settle
-    from src.cli import compose
-    from src.fit import fit_network
+    from src.config.compose import compose
+    from src.training.build import build, data_set, quiet, settle
+    from src.training.fit import fit_network
 
     options = ["data=imdb", "model=lstm", "protocol=documented", f"data_dir={folder}", f"data.labels={SHARE}"]
     config = compose(
@@ -80,7 +80,7 @@ def memory(folder: Path) -> None:
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "data")
     try:
-        reviews.find(folder)
+        keras_files.find(folder)
     except UserError as error:
         sys.exit(f"skipped: {error}")
     epochs(folder)

@@ -15,7 +15,7 @@ import pandas as pd
 
 import src  # noqa: F401  first: it makes torchvision importable beside a torch of another build
 from benchmarks.speed import medians
-from src.data import records
+from src.data.clinical import records
 from src.errors import UserError
 
 
@@ -50,7 +50,7 @@ def parsing(folder: Path) -> None:
 
 def memory(folder: Path, view: str) -> None:
     """Holds three such data sets, torch and all, and prints the most memory that this process ever had."""
-    from src.data.physionet import PhysioNet
+    from src.data.clinical.datamodule import PhysioNet
 
     held = [PhysioNet(str(folder), view=view) for _ in range(3)]
     for data in held:

@@ -72,9 +72,9 @@ def fit() -> None:
     from torch.utils.data import DataLoader, TensorDataset
     from torchmetrics import R2Score
 
-    from src.build import build, data_set, quiet
-    from src.cli import compose
-    from src.fit import fit_network
+    from src.config.compose import compose
+    from src.training.build import build, data_set, quiet
+    from src.training.fit import fit_network
 
     quiet()
     torch.set_num_threads(1)

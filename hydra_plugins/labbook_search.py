@@ -43,6 +43,6 @@ class Search(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Hydra's: launches the jobs."""
-        from src import search
+        from src.sweeps import search
 
         search.launch(self, [*(f"{key}={value}" for key, value in (self.params or {}).items()), *arguments])

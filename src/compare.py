@@ -11,14 +11,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from src import output
-from src.cli import refuse
-from src.errors import UserError
+from src.errors import UserError, refuse
+from src.runs import files
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from src.comparison import Comparison
+    from src.reporting.comparison import Comparison
 
 MOST = 20  # rows of a table, and lines of a list, that the terminal shows
 
@@ -57,18 +56,19 @@ def compare(asked: argparse.Namespace) -> None:
             raise UserError(f"{folder}: {what}; give the folder of one or many runs, such as logs")
     for path, key in ((asked.csv, "--csv"), (asked.html, "--html")):
         if path:
-            output.check(path, key)
+            files.check(path, key)
     if asked.plots and (asked.plots.is_file() or not asked.plots.resolve().parent.is_dir()):
         raise UserError(f"--plots={asked.plots}: must be a folder, or a new one in a folder that exists")
     by = [key.strip() for key in asked.by.split(",") if key.strip()] if asked.by is not None else None
     if by == []:
         raise UserError("--by: names no key; give some, as in --by model,protocol")
 
-    from src import comparison, experiments, paired
+    from src.reporting import comparison, significance
+    from src.runs import collect
 
-    runs = experiments.collect(asked.folders)
+    runs = collect.collect(asked.folders)
     tables = comparison.compare(runs, by, asked.metric)
-    verdicts = [paired.best_two(one) for one in tables]
+    verdicts = [significance.best_two(one) for one in tables]
     for one, verdict in zip(tables, verdicts, strict=True):
         show(one, verdict)
     if not tables:
@@ -77,25 +77,25 @@ def compare(asked: argparse.Namespace) -> None:
     for line in [*left_out[:MOST], *([f"and {len(left_out) - MOST} more"] if len(left_out) > MOST else [])]:
         print(line)
     if asked.csv:
-        output.write(comparison.table(tables), asked.csv)
+        files.write(comparison.table(tables), asked.csv)
         print(f"table: {asked.csv}")
     if asked.plots:
-        from src.comparison_plots import draw
+        from src.reporting.comparison_plots import draw
 
         for one in tables:
             draw(one, asked.plots)
         print(f"pictures: {asked.plots}")
     if asked.html:
-        from src.comparison_page import page
+        from src.reporting.comparison_page import page
 
-        output.write_text(page(tables, verdicts, left_out), asked.html)
+        files.write_text(page(tables, verdicts, left_out), asked.html)
         print(f"page: {asked.html}")
 
 
 def show(one: Comparison, verdict: str | None) -> None:
     """Prints one table and what is to be said of it."""
-    from src.comparison_page import readable
-    from src.tables import display, plain
+    from src.reporting.comparison_page import readable
+    from src.reporting.tables import display, plain
 
     shown = readable(one)
     print(f"\n{one.data}, test {one.metric}\n")

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from src import output, results
-from src.cli import app
+from src.config.app import app
 from src.errors import UserError
+from src.runs import files, result
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from src.data.memory import InMemory, Split
+    from src.data.datamodule import InMemory, Split
 
 
 def embed(config: DictConfig) -> None:
     """Writes one row per sample: its name, its split, its target, and the numbers of its embedding."""
     run, path = Path(str(config.run)), Path(str(config.output))
-    output.check(path)
-    model = results.read(run)["model"]
+    files.check(path)
+    model = result.read(run)["model"]
     import pandas as pd
 
-    from src.build import load_run, quiet
+    from src.training.build import load_run, quiet
 
     quiet()
     _, data, task = load_run(run)
@@ -37,7 +37,7 @@ def embed(config: DictConfig) -> None:
     for name, table in tables.items():
         table.insert(0, "split", name)
     table = pd.concat(tables.values())
-    output.write(table, path)
+    files.write(table, path)
     print(f"{len(table):,} embeddings of {sum(column.startswith('embedding_') for column in table)} numbers: {path}")
 
 

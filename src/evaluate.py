@@ -9,9 +9,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src import results
-from src.cli import app
+from src.config.app import app
 from src.errors import UserError
+from src.runs import result as results
 
 SPLITS = ("train", "val", "test")
 
@@ -22,12 +22,13 @@ def evaluate(config: DictConfig) -> dict[str, float]:
         raise UserError(f"split={config.split}: there is no such split; there are {', '.join(SPLITS)}")
     folder = Path(str(config.run))
     result = results.read(folder)
-    from src import report, rollout
-    from src.build import load_run, quiet
-    from src.data.forecast import Forecast
-    from src.fit import device
-    from src.measure import measure
+    from src.data.series.csv import Forecast
+    from src.tasks import rollout
     from src.tasks.forecasting import Forecasting
+    from src.training import summary
+    from src.training.build import load_run, quiet
+    from src.training.evaluation import measure
+    from src.training.fit import device
 
     quiet()
     run, data, task = load_run(folder)
@@ -40,7 +41,7 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     if config.split == "test" and isinstance(task, Forecasting) and isinstance(data, Forecast):
         metrics |= rollout.over_test(task, data, rollout.read_intervals(folder))[1]
     logged = (result["test"] or {}) if config.split == "test" else {}
-    report.compare(config.split, metrics, "logged", logged)
+    summary.compare(config.split, metrics, "logged", logged)
     return metrics
 
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from src import output, results
-from src.cli import app
+from src.config.app import app
+from src.config.schema import trains
 from src.errors import UserError
-from src.schema import trains
+from src.runs import files, result
 
 if TYPE_CHECKING:
-    from src.exporting import Network
+    from src.training.export_formats import Network
 
 SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
 NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch_export": (), "safetensors": ("safetensors",)}
@@ -35,33 +35,33 @@ def export(config: DictConfig) -> None:
     if form not in SUFFIXES:
         raise UserError(f"format={form}: there is no such format; there are {', '.join(SUFFIXES)}")
     path = run / f"model{SUFFIXES[form]}" if config.output is None else Path(str(config.output))
-    model = results.read(run)["model"]
-    output.check(path)
+    model = result.read(run)["model"]
+    files.check(path)
     if path.suffix != SUFFIXES[form]:
         raise UserError(f"output={path}: a file of this format ends in {SUFFIXES[form]}")
-    planned = results.configuration(run)
+    planned = result.configuration(run)
     if not trains(planned.model):
         raise UserError(f"run={run}: {model} is a baseline of scikit-learn's, not a network; its checkpoint is all there is")
     if planned.data.input == "bag" and form != "safetensors":
         raise UserError(f"format={form}: {model} reads sparse bags of words, for which it has no inputs; take safetensors")
     if missing := [name for name in NEEDED[form] if importlib.util.find_spec(name) is None]:
         raise UserError(f"format={form}: needs {', '.join(missing)}; pip install -e '.[onnx]'")
-    from src import exporting
-    from src.build import load_run, quiet
+    from src.training import export_formats
+    from src.training.build import load_run, quiet
 
     quiet()
     planned, data, task = load_run(run)
-    batches = exporting.batches(data, fixed=form != "safetensors")
-    network = exporting.Network(task)
-    known = exporting.describe(task, data, planned, batches) | {"run": run.resolve().name, "format": form}
+    batches = export_formats.batches(data, fixed=form != "safetensors")
+    network = export_formats.Network(task)
+    known = export_formats.describe(task, data, planned, batches) | {"run": run.resolve().name, "format": form}
     if data.spec.words and form != "safetensors":
-        known["padding"] = exporting.padding(network, data)
+        known["padding"] = export_formats.padding(network, data)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.resolve().parent) as scratch:
         draft = Path(scratch) / path.name
-        write: Callable[[Network, Any, Path, Any], None] = getattr(exporting, f"write_{form}")
-        read = getattr(exporting, f"read_{form}")
+        write: Callable[[Network, Any, Path, Any], None] = getattr(export_formats, f"write_{form}")
+        read = getattr(export_formats, f"read_{form}")
         write(network, batches, draft, known)
-        difference = exporting.largest_difference(network, read(draft, planned, data, run), batches)
+        difference = export_formats.largest_difference(network, read(draft, planned, data, run), batches)
         known["checked"] = {"rows": [len(x) for x in batches], "largest_difference": difference}
         note = Path(scratch) / f"{path.name}.json"
         note.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")

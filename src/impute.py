@@ -11,11 +11,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import output
-from src.cli import app
-from src.data import records
+from src.config.app import app
+from src.config.schema import TERMS, check_term, check_terms, shown
+from src.data.clinical import records
 from src.errors import UserError
-from src.schema import TERMS, check_term, check_terms, shown
+from src.runs import files
 
 
 def impute(config: DictConfig) -> None:
@@ -34,12 +34,12 @@ def impute(config: DictConfig) -> None:
         )
     for name in ("output", "report"):
         if config[name]:
-            output.check(Path(config[name]), name)
+            files.check(Path(config[name]), name)
     records.find(Path(config.data.folder))
     from rich.console import Console
     from rich.table import Table
 
-    from src.data import imputation
+    from src.data.clinical import imputation
 
     for name in names:
         imputation.require(name)
@@ -68,7 +68,7 @@ def impute(config: DictConfig) -> None:
     if config.report:
         import pandas as pd
 
-        output.write(pd.DataFrame(errors).set_index("imputer"), Path(config.report))
+        files.write(pd.DataFrame(errors).set_index("imputer"), Path(config.report))
 
 
 def described(raw: records.Records) -> str:

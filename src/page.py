@@ -11,9 +11,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src import output, results
-from src.cli import CONF, app, sentence
-from src.errors import UserError
+from src.config.app import app
+from src.config.compose import CONF
+from src.errors import UserError, sentence
+from src.runs import files, result
 
 ROOT = CONF.parent
 
@@ -25,16 +26,16 @@ def page(config: DictConfig) -> None:
     kind = "run" if config.run is not None else "sweep"
     folder = Path(str(config.run if config.run is not None else config.runs))
     if kind == "run":
-        results.read(folder)
+        result.read(folder)
     else:
-        from src import history
+        from src.runs import history
 
         if next(history.run_folders(folder), None) is None:
             raise UserError(f"runs={folder}: no run is below it; give the folder that a sweep printed")
         if (folder / "result.json").exists():
             raise UserError(f"runs={folder}: is a single run; give it as run={folder}")
     path = folder / "report.html"
-    output.write_text(render(ROOT / "notebooks" / "report" / f"{kind}.ipynb", folder), path)
+    files.write_text(render(ROOT / "notebooks" / "report" / f"{kind}.ipynb", folder), path)
     print(f"page: {path}")
 
 
@@ -51,7 +52,7 @@ def render(template: Path, folder: Path) -> str:
         from nbconvert import HTMLExporter
     except ImportError as error:
         raise UserError(f'a page needs {error.name}: pip install -e ".[notebooks]"') from error
-    from src.html import document
+    from src.reporting.html import document
 
     notebook = nbformat.read(template, as_version=4)
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}  # pictures belong in the page

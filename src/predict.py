@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import output, results
-from src.cli import app, refuse
-from src.data.reviews import split
-from src.errors import UserError
+from src.config.app import app
+from src.data.text.keras_files import split
+from src.errors import UserError, refuse
+from src.runs import files, result
 
 if TYPE_CHECKING:
-    from src.data.pictures import Pictures
+    from src.data.images.images import Pictures
     from src.tasks.task import Task
 
 MOST_STEPS = 1_000_000
@@ -32,7 +32,7 @@ def predict(config: DictConfig) -> None:
     if config.text is not None:
         if config.input is not None or config.steps is not None or not OmegaConf.is_missing(config, "output"):
             raise UserError("text=...: is all that is predicted, and printed; leave input=, steps= and output= out")
-        results.read(folder)
+        result.read(folder)
         return one_text(folder, str(config.text))
     path = Path(str(config.output))
     if (config.input is None) == (config.steps is None):
@@ -48,9 +48,9 @@ def predict(config: DictConfig) -> None:
         raise UserError(f"output={path}: is where the picture goes, beside the table; name a .csv file")
     if config.origin not in ("test", "end"):
         raise UserError(f"origin={config.origin}: must be test or end")
-    output.check(path)
-    results.read(folder)
-    from src.build import quiet
+    files.check(path)
+    result.read(folder)
+    from src.training.build import quiet
 
     quiet()
     if config.steps is None:
@@ -63,9 +63,9 @@ def new_rows(folder: Path, source: Path, path: Path) -> None:
     import pandas as pd
     import torch
 
-    from src.build import load_run
-    from src.data.memory import Batches, Split
-    from src.data.pictures import Pictures
+    from src.data.datamodule import Batches, Split
+    from src.data.images.images import Pictures
+    from src.training.build import load_run
 
     _, data, task = load_run(folder)
     if isinstance(data, Pictures):
@@ -88,7 +88,7 @@ def new_rows(folder: Path, source: Path, path: Path) -> None:
     except UserError as error:
         raise UserError(f"input={source}: {error}") from error
     table = task.predictions(Batches(Split(x, torch.zeros(len(rows)), rows), data.eval_batch_size))
-    output.write(table, path)
+    files.write(table, path)
     print(f"{len(table):,} predictions of {data.spec.target} for {len(frame):,} rows: {path}")
 
 
@@ -96,8 +96,8 @@ def new_pictures(data: Pictures, task: Task, source: Path, path: Path) -> None:
     """Predicts the pictures of a folder, or one picture."""
     import torch
 
-    from src.data import decoding
-    from src.data.memory import Batches, Split
+    from src.data.datamodule import Batches, Split
+    from src.data.images import decoding
 
     if source.suffix == ".csv":
         raise UserError(f"input={source}: this run reads pictures; give a folder of them")
@@ -105,7 +105,7 @@ def new_pictures(data: Pictures, task: Task, source: Path, path: Path) -> None:
     data.notes.clear()
     x, rows = data.read(paths, root, f"input={source}")
     table = task.predictions(Batches(Split(x, torch.zeros(len(rows)), rows), data.eval_batch_size))
-    output.write(table, path)
+    files.write(table, path)
     print(f"{len(table):,} predictions for {len(paths):,} files: {path}", *data.notes, sep="\n")
 
 
@@ -113,9 +113,9 @@ def one_text(folder: Path, text: str) -> None:
     import pandas as pd
     import torch
 
-    from src.build import load_run, quiet
-    from src.data.imdb import Reviews
-    from src.data.memory import Batches, Split
+    from src.data.datamodule import Batches, Split
+    from src.data.text.imdb import Reviews
+    from src.training.build import load_run, quiet
 
     quiet()
     _, data, task = load_run(folder)
@@ -142,11 +142,12 @@ def plain(argument: str) -> str:
 
 
 def further_steps(folder: Path, steps: int, origin: str, path: Path) -> None:
-    from src import report, rollout
-    from src.build import load_run
-    from src.data.dates import shown
-    from src.data.forecast import Forecast
+    from src.data.series.csv import Forecast
+    from src.data.series.dates import shown
+    from src.reporting import run_figures
+    from src.tasks import rollout
     from src.tasks.forecasting import Forecasting
+    from src.training.build import load_run
 
     _, data, task = load_run(folder)
     if not isinstance(task, Forecasting) or not isinstance(data, Forecast):
@@ -155,9 +156,9 @@ def further_steps(folder: Path, steps: int, origin: str, path: Path) -> None:
     start, end = data.ends_of["test"]
     first, count = (start, end - start + steps) if origin == "test" else (end, steps)
     table = rollout.onward(task, data, widths, first, count)
-    output.write(table, path)
+    files.write(table, path)
     picture = path.with_suffix(".png")
-    report.draw_forecast(picture, table, data)
+    run_figures.draw_forecast(picture, table, data)
     print(f"{count:,} steps of {data.spec.target} from {shown(table.index[0])} on: {path}, {picture}")
 
 

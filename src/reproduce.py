@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src import output
-from src.cli import CONF, app, compose, nearest
-from src.errors import UserError
-from src.schema import check_terms
+from src.config.app import app
+from src.config.compose import CONF, compose
+from src.config.schema import check_terms
+from src.errors import UserError, nearest
+from src.runs import files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,10 +32,10 @@ def reproduce(config: DictConfig) -> None:
     """Runs the missing runs of the chosen pairings, sweep by sweep, and writes the table after each."""
     check_terms(config, but="data_dir")
     rows = chosen(config)
-    output.check(Path(config.output))
+    files.check(Path(config.output))
     plan = {folder: arguments for row in rows for folder, arguments in sweeps(row, config).items()}
     refused = {folder: launch(arguments, folder) for folder, arguments in plan.items()}
-    output.write_text(page(rows, refused, config), Path(config.output))
+    files.write_text(page(rows, refused, config), Path(config.output))
     print(f"\ntable: {config.output}")
 
 
@@ -101,7 +102,7 @@ def page(rows: list[dict[str, Any]], refused: dict[Path, str], config: DictConfi
         refused: Why the sweep of a folder did not run, or nothing.
         config: Of this entry point.
     """
-    from src import history
+    from src.runs import history
 
     planned = {
         folder: part for row in rows for folder, part in zip(sweeps(row, config), (row, row, baseline(row)), strict=True)
@@ -178,7 +179,7 @@ def documented(row: dict[str, Any]) -> dict[str, Any]:
 
 def spread(runs: pd.DataFrame, metric: str, refused: str) -> str:
     """Mean and standard deviation of a test metric, or why there is none."""
-    from src.tables import pm
+    from src.reporting.tables import pm
 
     column = f"test.{metric}"
     if column not in runs or runs[column].isna().all():

@@ -18,31 +18,32 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich import get_console
 
-from src import devices, multirun
-from src.cli import app, refuse
-from src.errors import UserError
-from src.launch import resumed
-from src.replicas import expanded
-from src.supervise import supervised
+from src.config.app import app
+from src.errors import UserError, refuse
+from src.sweeps import launch, resume
+from src.sweeps.stacked.plan import expanded
+from src.sweeps.supervisor import supervised
+from src.training import distributed
+from src.training.resume import resumed
 
 
 def train(config: DictConfig) -> float:
     """Runs the experiment that ``config`` describes; returns the best value of ``config.monitor``."""
     one = HydraConfig.get().mode == RunMode.RUN  # a sweep has a table of its own
-    with devices.others(config):
+    with distributed.others(config):
         with get_console().status("loading torch and Lightning") if one else nullcontext():
-            from src.run import run  # only once the configuration stands
+            from src.training.run import run  # only once the configuration stands
 
         return run(config)
 
 
 def main() -> None:
     try:
-        arguments = multirun.resumed(expanded(sys.argv[1:]))
+        arguments = resume.resumed(expanded(sys.argv[1:]))
         sys.argv[1:] = arguments if {"-m", "--multirun"} & set(arguments) else resumed(arguments)
     except UserError as error:
         refuse(error)
-    with multirun.summed_up():
+    with launch.summed_up():
         app(train, "train")()
 
 

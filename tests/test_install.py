@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from src import history
+from src.runs import history
 
 
 @pytest.mark.slow

@@ -11,8 +11,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from src.data.datamodule import InMemory, Spec, Split
 from src.data.frames import numbers, require, unscaled
-from src.data.memory import InMemory, Spec, Split
 from src.errors import UserError
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_curve
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from src.data.memory import Batch
+from src.data.datamodule import Batch
 from src.errors import UserError
 from src.tasks.task import Task
 

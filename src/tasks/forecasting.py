@@ -8,42 +8,11 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor
-from torchmetrics import MeanAbsoluteError, Metric
 
-from src.data.memory import Batch
+from src.data.datamodule import Batch
 from src.errors import UserError
+from src.tasks.metrics import Coverage, ScaledError
 from src.tasks.task import Task
-
-
-class ScaledError(MeanAbsoluteError):
-    """MASE: mean absolute error in units of the seasonal naive forecast's within train (Hyndman and Koehler, 2006)."""
-
-    naive = 1.0
-
-    def compute(self) -> Tensor:
-        return super().compute() / self.naive
-
-
-class Coverage(Metric):
-    """Share of targets that lie within the interval around their prediction."""
-
-    higher_is_better = True
-    half_width: Tensor | float = math.nan
-    inside: Tensor
-    total: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("inside", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
-
-    def update(self, prediction: Tensor, actual: Tensor) -> None:
-        inside = ((prediction - actual).abs() <= self.half_width).double()
-        self.inside += (inside if not bool(torch.as_tensor(self.half_width).isnan().any()) else inside * math.nan).sum()
-        self.total += actual.numel()
-
-    def compute(self) -> Tensor:
-        return self.inside / self.total
 
 
 class Forecasting(Task):

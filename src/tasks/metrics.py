@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import MeanAbsoluteError, MeanMetric, Metric
 from torchmetrics.classification import BinaryStatScores
 
 
@@ -83,3 +84,34 @@ class BinaryMacroF1(BinaryStatScores):
 def share(part: Tensor, whole: Any) -> Tensor:
     """A part of a number of samples; 0 of none."""
     return part / whole.clamp(min=1)
+
+
+class ScaledError(MeanAbsoluteError):
+    """MASE: mean absolute error in units of the seasonal naive forecast's within train (Hyndman and Koehler, 2006)."""
+
+    naive = 1.0
+
+    def compute(self) -> Tensor:
+        return super().compute() / self.naive
+
+
+class Coverage(Metric):
+    """Share of targets that lie within the interval around their prediction."""
+
+    higher_is_better = True
+    half_width: Tensor | float = math.nan
+    inside: Tensor
+    total: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("inside", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, prediction: Tensor, actual: Tensor) -> None:
+        inside = ((prediction - actual).abs() <= self.half_width).double()
+        self.inside += (inside if not bool(torch.as_tensor(self.half_width).isnan().any()) else inside * math.nan).sum()
+        self.total += actual.numel()
+
+    def compute(self) -> Tensor:
+        return self.inside / self.total

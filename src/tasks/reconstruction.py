@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from src.data.memory import Batch
+from src.data.datamodule import Batch
 from src.tasks.task import Task
 
 

@@ -14,8 +14,8 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from src import devices
-from src.data.memory import Batch, Batches, epoch_seed
+from src.data.datamodule import Batch, Batches, epoch_seed
+from src.tasks import task
 
 
 class Task(LightningModule):
@@ -26,7 +26,7 @@ class Task(LightningModule):
 
     Args:
         network: Maps inputs (batch, *shape) to outputs (batch, outputs).
-        spec: The data set's :class:`src.data.memory.Spec`.
+        spec: The data set's :class:`src.data.datamodule.Spec`.
         loss: Mean loss of outputs and targets.
         metrics: torchmetrics by name, fed with predictions and targets in original units.
         optimizer: Makes an optimizer from parameters.
@@ -216,7 +216,7 @@ class Task(LightningModule):
     def outputs_of(self, split: str) -> Batch:
         parts = self.collected[split]
         if split == "train" and self.trainer.world_size > 1:
-            parts = devices.gathered(parts)
+            parts = task.gathered(parts)
         output, target = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
         return output.float(), target  # of lower precision are a network's steps, not its figures
 
@@ -235,3 +235,13 @@ class Task(LightningModule):
 
 def alone() -> bool:
     return False
+
+
+def gathered(parts: list[Any]) -> list[Any]:
+    """Tuples of tensors (n, …) of all processes, on the CPU, in the order of the processes; some may have none."""
+    import torch
+
+    own = tuple(torch.cat(column).cpu() for column in zip(*parts, strict=True)) if parts else None
+    found: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(found, own)
+    return [part for part in found if part is not None]

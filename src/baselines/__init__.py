@@ -1,0 +1,1 @@
+"""Classical baselines behind the interface of a network."""

@@ -1,0 +1,1 @@
+"""Configuration: composed, validated and explained before torch is imported."""

@@ -1,0 +1,78 @@
+"""Configurations composed from `conf/` and a command line, and their values by dotted key."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+GROUPS = (
+    *("data", "model", "task", "recipe", "protocol", "scheduler", "trainer", "accelerator", "callbacks", "logger"),
+    *("sweep", "debug"),
+)
+
+
+OmegaConf.register_new_resolver("if", lambda condition, yes, no: yes if condition else no, replace=True)
+OmegaConf.register_new_resolver("space", lambda model: OmegaConf.load(CONF / "spaces.yaml").get(model, {}), replace=True)
+OmegaConf.register_new_resolver("sum", lambda *numbers: sum(numbers), replace=True)
+
+
+def options(group: str) -> list[str]:
+    """The names that a config group can take."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def reference(config_name: str, overrides: list[str]) -> DictConfig:
+    """The configuration as its files have it: the groups that ``overrides`` choose, none of their values."""
+    return chosen(config_name, tuple(text for text in overrides if is_choice(text)))
+
+
+@functools.cache
+def chosen(config_name: str, groups: tuple[str, ...]) -> DictConfig:
+    """Composes nothing but a choice of groups; the jobs of a sweep share few of them."""
+    return compose(config_name, list(groups))
+
+
+def is_choice(override: str) -> bool:
+    """Whether an override chooses from a config group (``model=lstm``) instead of setting a value."""
+    group, _, name = override.lstrip("+~").partition("=")
+    return (CONF / group.split("@")[0]).is_dir() and (name == "null" or (CONF / group / f"{name}.yaml").is_file())
+
+
+def compose(config_name: str, overrides: list[str], return_hydra_config: bool = False) -> DictConfig:
+    """Composes a configuration inside a running Hydra application or outside of one."""
+    if GlobalHydra.instance().is_initialized():
+        return hydra.compose(config_name, overrides, return_hydra_config)
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(config_name, overrides, return_hydra_config)
+
+
+def leaves(config: Any, path: str = "") -> dict[str, Any]:
+    """The values of a plain nested dictionary by dotted key; a list or an empty dictionary is a value."""
+    if not isinstance(config, dict) or not config:
+        return {path: config}
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found |= leaves(value, f"{path}.{key}" if path else str(key))
+    return found
+
+
+def keys(config: DictConfig) -> list[str]:
+    """Every dotted key that the command line can set."""
+    return [key for key in leaves(OmegaConf.to_container(config)) if "._" not in key]
+
+
+def jobs(overrides: list[str]) -> list[list[str]]:
+    """The overrides of every job of a sweep over lists and ranges of values, in the order in which they run."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
+    return BasicSweeper.split_arguments(parsed, None)[0]

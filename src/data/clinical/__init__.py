@@ -1,0 +1,1 @@
+"""PhysioNet-2012: records, imputation and the data set."""

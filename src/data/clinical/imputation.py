@@ -1,0 +1,245 @@
+"""Stage 1 of PhysioNet-2012: split, standardise, impute, and the file that stage 2 reads."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from src.data import LARGEST, unpickle
+from src.data.clinical import records
+from src.data.clinical.records import Records
+from src.errors import UserError
+
+SPLITS = ("train", "val", "test")
+HIDDEN = 0.1  # share of the observed validation values that the imputation error is measured on
+Imputer = Callable[[np.ndarray], np.ndarray]
+
+
+def divide(labels: np.ndarray, split_seed: int, test: float = 0.2, validation: float | str = 0.2) -> dict[str, np.ndarray]:
+    """Row numbers of each split, stratified: first test, then validation out of the rest (or test itself)."""
+    rows = np.arange(len(labels))
+    try:
+        rest, tested = train_test_split(rows, test_size=test, random_state=split_seed, stratify=labels)
+        if validation == "test":
+            return {"train": rest, "val": tested, "test": tested}
+        train, val = train_test_split(rest, test_size=float(validation), random_state=split_seed, stratify=labels[rest])
+    except ValueError as error:
+        raise UserError(f"data: {len(labels)} stays cannot be split, the same share of deaths in each ({error})") from error
+    return {"train": train, "val": val, "test": tested}
+
+
+def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of the last axis' columns over what was observed; 0 and 1 where nothing was, or nothing differs."""
+    flat = values.reshape(-1, values.shape[-1]).astype(float)
+    count = np.maximum((~np.isnan(flat)).sum(0), 1)
+    mean = np.nansum(flat, axis=0) / count
+    deviation = np.sqrt(np.nansum((flat - mean) ** 2, axis=0) / count)
+    return mean, np.where(deviation > 1e-9, deviation, 1.0)
+
+
+def fitted(values: np.ndarray, parts: dict[str, np.ndarray], scaling: str) -> tuple[np.ndarray, np.ndarray]:
+    """The moments that standardise ``values``: of train, of all stays, or none."""
+    if scaling == "none":
+        return np.zeros(values.shape[-1]), np.ones(values.shape[-1])
+    return moments(values[parts["train"]] if scaling == "train" else values)
+
+
+# Imputers: standardised values (n, steps, variables) with NaN to the same without.
+
+
+def zero(x: np.ndarray) -> np.ndarray:
+    """The mean of train, which standardised is 0."""
+    return np.nan_to_num(x, nan=0.0)
+
+
+def mean(x: np.ndarray) -> np.ndarray:
+    """A stay's own mean of each variable; 0 where it has none."""
+    count = (~np.isnan(x)).sum(1, keepdims=True)
+    own = np.nansum(x, axis=1, keepdims=True) / np.maximum(count, 1)
+    return np.where(np.isnan(x), own, x).astype(x.dtype)
+
+
+def last_seen(observed: np.ndarray) -> np.ndarray:
+    """For each step the number of the last observed one, itself included; -1 before the first: (n, steps, variables)."""
+    steps = np.arange(observed.shape[1])[None, :, None]
+    return np.maximum.accumulate(np.where(observed, steps, -1), axis=1)
+
+
+def next_seen(observed: np.ndarray) -> np.ndarray:
+    """For each step the number of the next observed one, itself included; the number of steps after the last."""
+    return observed.shape[1] - 1 - last_seen(observed[:, ::-1])[:, ::-1]
+
+
+def at(x: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """The values at other steps, which are moved inside the series."""
+    return np.take_along_axis(x, steps.clip(0, x.shape[1] - 1), axis=1)
+
+
+def locf(x: np.ndarray) -> np.ndarray:
+    """The last observation carried forward, the first one backward; 0 where there is none."""
+    observed = ~np.isnan(x)
+    before, after = last_seen(observed), next_seen(observed)
+    return zero(at(x, np.where(before < 0, after, before)))
+
+
+def linear(x: np.ndarray) -> np.ndarray:
+    """The straight line between the observations on both sides, both ends held; 0 where there is none."""
+    observed, steps = ~np.isnan(x), np.arange(x.shape[1])[None, :, None]
+    before, after = last_seen(observed), next_seen(observed)
+    inside = (before >= 0) & (after < x.shape[1])
+    share = np.where(inside & (after > before), (steps - before) / np.maximum(after - before, 1), 0.0)
+    left = at(x, np.where(before < 0, after, before))
+    right = at(x, np.where(inside, after, np.where(before < 0, after, before)))
+    return zero((left + share * (right - left)).astype(x.dtype))
+
+
+SIMPLE: dict[str, Imputer] = {"zero": zero, "mean": mean, "locf": locf, "linear": linear}
+LEARNT = ("saits", "brits")
+
+
+def require(name: str) -> None:
+    """Raises a UserError if an imputer needs a package that is not installed."""
+    if name in LEARNT and not importlib.util.find_spec("pypots"):
+        raise UserError(
+            f"imputer={name}: is PyPOTS', which is not installed; pip install -e '.[pypots]', or pip install pypots"
+        )
+
+
+@contextlib.contextmanager
+def quiet_and_away() -> Iterator[None]:
+    """For PyPOTS, which prints a banner, logs to the terminal, and writes its settings into the home folder."""
+    home = os.environ.get("HOME")
+    with tempfile.TemporaryDirectory() as elsewhere, open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        os.environ["HOME"] = elsewhere
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+            os.environ.pop("HOME")
+            if home is not None:
+                os.environ["HOME"] = home
+
+
+def learnt(name: str, train: np.ndarray, seed: int, epochs: int = 20, batch_size: int = 64) -> Imputer:
+    """SAITS or BRITS of PyPOTS, fitted on ``train`` (n, steps, variables), of a size for one processor."""
+    with quiet_and_away():
+        from pypots.imputation import BRITS, SAITS
+        from pypots.utils.random import set_random_seed
+
+        set_random_seed(seed)
+        common = {"n_steps": train.shape[1], "n_features": train.shape[2], "epochs": epochs, "batch_size": batch_size}
+        if name == "brits":
+            model = BRITS(rnn_hidden_size=64, device="cpu", verbose=False, **common)
+        else:
+            sizes = {"n_layers": 2, "d_model": 64, "n_heads": 4, "d_k": 16, "d_v": 16, "d_ffn": 128}
+            model = SAITS(dropout=0.1, device="cpu", verbose=False, **sizes, **common)
+        model.fit({"X": train})
+    return lambda x: zero(model.impute({"X": x}).reshape(x.shape).astype(x.dtype))
+
+
+def errors(imputer: Imputer, x: np.ndarray, seed: int) -> tuple[float, float]:
+    """Mean absolute and root mean squared error on observed values of ``x`` that are hidden from the imputer."""
+    observed = np.flatnonzero(~np.isnan(x))
+    hidden = np.random.default_rng(seed).choice(observed, round(HIDDEN * len(observed)), replace=False)
+    masked = x.copy()
+    masked.flat[hidden] = np.nan
+    wrong = imputer(masked).flat[hidden].astype(float) - x.flat[hidden]
+    return float(np.abs(wrong).mean()), float(np.sqrt((wrong**2).mean()))
+
+
+def stage1(raw: Records, provenance: dict[str, Any], **training: int) -> tuple[dict[str, Any], tuple[float, float]]:
+    """Imputes all stays.
+
+    Args:
+        raw: The stays.
+        provenance: What makes two files the same: imputer, split_seed, test, validation, scaling, fingerprint.
+        training: epochs and batch_size, of an imputer that learns.
+
+    Returns:
+        The content of the file - the documented keys, and what is needed to trust them - and the imputation error on the
+        validation split (mean absolute, root mean squared; in deviations of train).
+    """
+    seed, name = provenance["split_seed"], provenance["imputer"]
+    require(name)
+    parts = divide(raw.labels, seed, provenance["test"], provenance["validation"])
+    center, scale = fitted(raw.values, parts, provenance["scaling"])
+    scaled = {split: ((raw.values[rows] - center) / scale).astype(np.float32) for split, rows in parts.items()}
+    imputer = learnt(name, scaled["train"], seed, **training) if name in LEARNT else SIMPLE[name]
+    content: dict[str, Any] = {}
+    for split, rows in parts.items():
+        content[f"{split}_set_imputation"] = imputer(scaled[split])
+        content[f"{split}_set_labels"] = raw.labels[rows]
+        content[f"{split}_set_ids"] = raw.ids[rows]
+        content[f"{split}_set_descriptors"] = raw.descriptors[rows]
+    content |= {"variables": list(records.VARIABLES), "scaler_mean": center, "scaler_scale": scale}
+    return content | provenance | {"training": training}, errors(imputer, scaled["val"], seed)
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Writes the pickle whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as draft:
+        try:
+            pickle.dump(content, draft, protocol=4)
+        except BaseException:
+            os.unlink(draft.name)
+            raise
+    os.chmod(draft.name, 0o644)  # a temporary file is its maker's alone
+    os.replace(draft.name, path)
+
+
+def read(path: Path | str) -> dict[str, Any]:
+    """Reads an imputed data set in the documented layout, of ours or of others.
+
+    Returns:
+        Its keys; imputations are float32 (n, steps, variables), labels int64 (n,).
+
+    Raises:
+        UserError: Says what the file lacks or holds instead.
+    """
+    content = unpickle.load(path)
+    needed = [f"{name}_set_{what}" for what in ("imputation", "labels") for name in SPLITS]
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds a {type(content).__name__}, not a dictionary with {', '.join(needed)}")
+    if missing := [key for key in needed if key not in content]:
+        raise UserError(f"{path}: has no {', '.join(missing)}; needed are {', '.join(needed)}")
+    for key in needed:
+        given = content[key]
+        if not isinstance(given, np.ndarray):
+            raise UserError(f"{path}: {key} is a {type(given).__name__}, not a numpy array")
+        if given.dtype.kind not in "fiub":
+            raise UserError(f"{path}: {key} is an array of {given.dtype}, not of numbers")
+    shape = content["train_set_imputation"].shape
+    for name in SPLITS:
+        x, y = content[f"{name}_set_imputation"], content[f"{name}_set_labels"]
+        if x.ndim != 3 or x.shape[1:] != shape[1:] or not x.size:
+            raise UserError(
+                f"{path}: {name}_set_imputation has shape {x.shape}; it must be (stays, steps, variables) as in train"
+            )
+        usable = np.abs(x) < LARGEST
+        if bad := int((~usable).sum()):
+            row, step, variable = np.argwhere(~usable)[0]
+            raise UserError(
+                f"{path}: {name}_set_imputation holds {bad:,} values that are NaN, infinite or above {LARGEST:g}, first "
+                f"at stay {row}, step {step}, variable {variable}; impute them first"
+            )
+        if y.size != len(x) or y.ndim > 2:
+            raise UserError(
+                f"{path}: {name}_set_labels has shape {y.shape}; it must hold one label for each of {len(x):,} stays"
+            )
+        if strange := [value for value in y.ravel().tolist() if value not in (0, 1)]:
+            raise UserError(f"{path}: {name}_set_labels must be 0 or 1, and holds {strange[0]}")
+        content[f"{name}_set_imputation"] = np.ascontiguousarray(x, dtype=np.float32)
+        content[f"{name}_set_labels"] = y.ravel().astype(np.int64)
+    return content

@@ -1,0 +1,1 @@
+"""Images: MNIST, CIFAR-100, digits and folders of image files."""

@@ -1,0 +1,1 @@
+"""Series: windows over CSV files, NYSE and generated waveforms."""

@@ -1,0 +1,116 @@
+"""Time series: windows of past values, split by time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from src.data.datamodule import InMemory, Spec, Split
+from src.data.frames import numbers, require, unscaled
+from src.errors import UserError
+
+DAYS = ["fri", "mon", "thur", "tues", "wed"]
+
+
+class NYSE(InMemory):
+    """Daily trading at the New York Stock Exchange, 3 December 1962 to 31 December 1986 (ISLP, sections 10.5.2, 10.9.6).
+
+    One sample is ``lags`` days of ``features``, oldest first: (lags, features); its target is ``target`` on the day after.
+    With ``day_of_week`` the lags are flattened and the one-hot day of the target joins them: (lags * features + 5,).
+    Train and test are the file's own; validation is the last part of train.
+
+    Args:
+        features: Columns that the windows hold.
+        target: Column to predict.
+        lags: Days in a window.
+        day_of_week: Whether the day to be predicted is an input too.
+        scaling: Rows that the features' mean and deviation come from: train (without validation), all, or none.
+        validation: Share of the training days, or ``test`` to validate on the test days as the source does.
+    """
+
+    FILE = Path(__file__).parents[1] / "files" / "NYSE.csv"
+
+    def __init__(
+        self,
+        features: list[str],
+        target: str,
+        lags: int = 5,
+        day_of_week: bool = False,
+        scaling: str = "train",
+        validation: float | str = 0.2,
+        **batches: Any,
+    ):
+        super().__init__(**batches)
+        self.features, self.target, self.lags, self.day_of_week = list(features), target, lags, day_of_week
+        self.scaling, self.validation = scaling, validation
+        known = pd.read_csv(self.FILE, nrows=1).columns.drop(["date", "day_of_week", "train"])
+        if strange := [column for column in {*self.features, target} if column not in known]:
+            raise UserError(f"data: {self.FILE.name} has no series {', '.join(strange)}; there are {', '.join(known)}")
+
+    def load(self) -> dict[str, Split]:
+        frame = pd.read_csv(self.FILE)
+        past = int(frame["train"].sum())  # training days come first
+        held = 0 if self.validation == "test" else round(float(self.validation) * (past - self.lags))
+        ends = {"train": (self.lags, past - held), "val": (past - held, past), "test": (past, len(frame))}
+        if self.validation == "test":
+            ends["val"] = ends["test"]
+        if ends["train"][1] - self.lags < 2:
+            raise UserError(
+                f"data.lags={self.lags}: leaves no day to learn from among {past:,} training days; take fewer lags"
+            )
+
+        columns = list(dict.fromkeys([*self.features, self.target]))
+        values = numbers(frame, columns)
+        rows = {"train": ends["train"][1], "all": len(frame), "none": 0}[self.scaling]
+        self.scaler = StandardScaler()
+        self.scaler.fit(values[:rows].to_numpy() if rows else unscaled(len(columns)))
+        self.columns = columns
+        place = columns.index(self.target)
+        names = [f"{feature}_{lag}" for lag in range(self.lags, 0, -1) for feature in self.features]
+        x, y = self.windows(frame, values)
+        self.spec = Spec(
+            shape=tuple(x.shape[1:]),
+            outputs=1,
+            columns=tuple(names + [f"day_{day}" for day in DAYS if self.day_of_week]),
+            target=self.target,
+            center=float(self.scaler.mean_[place]),
+            scale=float(self.scaler.scale_[place]),
+        )
+        dates = pd.Index(frame["date"])
+        return {
+            name: Split(x[start - self.lags : end - self.lags], y[start - self.lags : end - self.lags], dates[start:end])
+            for name, (start, end) in ends.items()
+        }
+
+    def windows(self, frame: pd.DataFrame, values: pd.DataFrame) -> tuple[Tensor, Tensor]:
+        """All windows (n - lags, *shape) and scaled targets (n - lags,) of n days; the windows are views."""
+        scaled = torch.from_numpy(self.scaler.transform(values.to_numpy())).float()
+        inputs = scaled[:, [self.columns.index(feature) for feature in self.features]]
+        x = inputs.unfold(0, self.lags, 1)[:-1].transpose(1, 2)
+        if self.day_of_week:
+            x = torch.cat([x.flatten(1), one_hot(frame["day_of_week"])[self.lags :]], dim=1)
+        return x, scaled[self.lags :, self.columns.index(self.target)]
+
+    def encode(self, frame: pd.DataFrame) -> tuple[Tensor, pd.Index]:
+        """Inputs for every day of ``frame`` that has ``lags`` days before it; the days must follow one another."""
+        days = ["day_of_week"] if self.day_of_week else []
+        require(frame, self.columns + days, allowed=list(pd.read_csv(self.FILE, nrows=0).columns))
+        if len(frame) <= self.lags:
+            raise UserError(f"{len(frame)} rows are too few: the first {self.lags} are the lags of the next")
+        if "date" in frame and not (frame["date"].is_monotonic_increasing and frame["date"].is_unique):
+            raise UserError("column date: the days must follow one another, oldest first, each once")
+        x, _ = self.windows(frame, numbers(frame, self.columns))
+        return x, pd.Index(frame.get("date", frame.index))[self.lags :]
+
+
+def one_hot(days: pd.Series) -> Tensor:
+    """Day names as (n, 5) zeros and ones, in alphabetical order as in the source."""
+    if len(unknown := days[~days.isin(DAYS)]):
+        raise UserError(f"row {unknown.index[0]}, column day_of_week: {unknown.iloc[0]} is none of {', '.join(DAYS)}")
+    return torch.tensor(np.eye(len(DAYS))[pd.Categorical(days, categories=DAYS).codes]).float()

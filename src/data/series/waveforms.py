@@ -1,0 +1,128 @@
+"""Waveforms: noisy periodic signals of several kinds, generated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from src.data.datamodule import InMemory, Spec, Split
+from src.data.frames import numbers, require
+from src.errors import UserError
+
+# One period of each kind, as a function of the angle.
+KINDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "sine": np.sin,
+    "square": lambda angle: np.sign(np.sin(angle)),
+    "triangle": lambda angle: 2 / np.pi * np.arcsin(np.sin(angle)),
+    "sawtooth": lambda angle: (angle / np.pi + 1) % 2 - 1,
+}
+
+
+class Waveforms(InMemory):
+    """Waves of several kinds with Gaussian noise, to be told apart: the course sheet's sine against square.
+
+    One sample is a wave, or a part of it: (steps, 1). With the defaults of ``conf/data`` the numbers are the sheet's, to the
+    last digit: its order of drawing, its seed, its split.
+
+    Args:
+        waves: Kinds to generate, the same number of each.
+        samples: Waves in all.
+        steps: Of a wave as generated; it covers ``frequency`` periods.
+        noise: Standard deviation of the noise, added to waves between -1 and 1.
+        phase: Largest random shift, as a share of a period.
+        frequency: Periods per wave: one number, or the two ends of a range from which each wave draws its own.
+        length: Steps to keep: the first of them, or with zeros added at the end where a wave has fewer; null keeps all.
+        window: Steps of the pieces that every wave is cut into, each a sample of its own; null leaves the waves whole. The
+            pieces of one wave stay in one split.
+        stride: Steps from one piece to the next.
+        test: Share of the waves.
+        validation: Share of the waves, or ``test`` to validate on the test waves.
+        scaling: Waves whose largest magnitude divides all: train, all (the sheet's way), or none.
+        split_seed: Of the generator and the splits.
+    """
+
+    def __init__(
+        self,
+        waves: list[str],
+        samples: int = 1200,
+        steps: int = 200,
+        noise: float = 0.15,
+        phase: float = 0.0,
+        frequency: float | list[float] = 1.0,
+        length: int | None = None,
+        window: int | None = None,
+        stride: int = 1,
+        test: float = 0.15,
+        validation: float | str = 0.15,
+        scaling: str = "train",
+        split_seed: int = 7,
+        **batches: Any,
+    ):
+        super().__init__(**batches)
+        self.waves, self.samples, self.steps, self.noise, self.phase = list(waves), samples, steps, noise, phase
+        self.frequency = np.broadcast_to(np.asarray(frequency, dtype=float), 2)
+        self.length, self.window, self.stride = length or steps, window, stride
+        self.test, self.validation, self.scaling, self.split_seed = test, validation, scaling, split_seed
+        if window and window > self.length:
+            raise UserError(f"data.window={window}: is longer than the {self.length} steps of a wave")
+        if samples < 2 * len(self.waves):
+            raise UserError(f"data.samples={samples}: too few for two waves of each of {len(self.waves)} kinds")
+
+    def load(self) -> dict[str, Split]:
+        random = np.random.RandomState(self.split_seed)  # the sheet's generator
+        labels = np.arange(self.samples // len(self.waves) * len(self.waves)) % len(self.waves)
+        signals = np.stack([self.wave(self.waves[label], random) for label in labels]).astype(np.float32)
+        order = random.permutation(len(labels))
+        held = 0.0 if self.validation == "test" else float(self.validation)
+        ends = int(len(labels) * (1 - self.test - held)), int(len(labels) * (1 - self.test))
+        parts = dict(zip(("train", "val", "test"), np.split(order, ends), strict=True))
+        if self.validation == "test":
+            parts["val"] = parts["test"]
+        fitted = {"train": parts["train"], "all": order, "none": order[:0]}[self.scaling]
+        if not len(parts["train"]):
+            raise UserError(f"data.test={self.test} data.validation={self.validation}: leave no wave to train on")
+        self.magnitude = np.abs(signals[fitted]).max(initial=0.0) or 1.0
+        x = self.pieces(torch.from_numpy(signals / self.magnitude))
+        self.spec = Spec(
+            shape=tuple(x.shape[2:]),
+            outputs=len(self.waves),
+            columns=tuple(f"step_{step}" for step in range(x.shape[2])),
+            target="wave",
+            classes=tuple(self.waves),
+        )
+        pieces = x.shape[1]
+        names = [f"{wave}.{piece}" if pieces > 1 else wave for wave in range(len(x)) for piece in range(pieces)]
+        y = torch.from_numpy(labels).repeat_interleave(pieces)
+        return {
+            name: Split(
+                x[part].flatten(0, 1),
+                y.unflatten(0, (-1, pieces))[part].flatten(),
+                pd.Index(names)[(part[:, None] * pieces + np.arange(pieces)).ravel()],
+            )
+            for name, part in parts.items()
+        }
+
+    def wave(self, kind: str, random: np.random.RandomState) -> np.ndarray:
+        """One noisy wave (steps,). What is not asked for draws no number, so that the sheet's waves come out."""
+        low, high = self.frequency
+        periods = random.uniform(low, high) if low < high else low
+        shift = 2 * np.pi * random.uniform(0, self.phase) if self.phase else 0.0
+        angle = np.linspace(0, 2 * np.pi * periods, self.steps) + shift
+        return KINDS[kind](angle) + random.normal(scale=self.noise, size=self.steps)
+
+    def pieces(self, signals: Tensor) -> Tensor:
+        """Scaled waves (n, steps) cut to size: (n, pieces, steps, 1)."""
+        padded = torch.nn.functional.pad(signals, (0, max(0, self.length - signals.shape[1])))[:, : self.length]
+        size = self.window or self.length
+        return padded.unfold(1, size, self.stride).unsqueeze(-1)
+
+    def encode(self, frame: pd.DataFrame) -> tuple[Tensor, pd.Index]:
+        """One row per wave as the network reads it, a column ``step_0, step_1, …`` for each step, not yet scaled."""
+        columns = list(self.spec.columns)
+        require(frame, columns, allowed=[self.spec.target])
+        return torch.from_numpy(numbers(frame, columns).to_numpy() / self.magnitude).float().unsqueeze(-1), frame.index

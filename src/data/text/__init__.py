@@ -1,0 +1,1 @@
+"""Texts as sequences of words and as bags of words."""

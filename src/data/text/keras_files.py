@@ -1,0 +1,181 @@
+"""IMDB's 50,000 film reviews in the files that Keras publishes: found, read, and numbered word by word."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from src.data import download, unpickle
+from src.errors import UserError
+
+PUBLISHED = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+REVIEWS = download.Source(
+    "imdb/imdb.npz",
+    PUBLISHED + "imdb.npz",
+    "sha256:69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f",
+)
+INDEX = download.Source(
+    "imdb/imdb_word_index.json", PUBLISHED + "imdb_word_index.json", "md5:bfafd718b763782e994055a2d397834f"
+)
+
+# Words are numbered as keras.datasets.imdb.load_data does: the n-th most frequent is n + 3, and below are no words.
+RESERVED = ("<PAD>", "<START>", "<UNK>", "<UNUSED>")
+START, UNKNOWN, FIRST = 1, 2, 3
+KERAS_SEED = 113  # it shuffles the reviews, which lie sorted by class, so that review 0 is the one that all books show
+FILTERED = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
+
+LARGEST, WORDS = 2**25, 2**24  # bytes of a member and words of a split: about twice and three times what there are
+
+
+class Texts(NamedTuple):
+    """Texts as word numbers.
+
+    Attributes:
+        words: Of all texts, one after another, each beginning with START; int32 (n,).
+        ends: Where each text ends; int64 (texts,).
+    """
+
+    words: np.ndarray
+    ends: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Texts:
+        """Some of the texts."""
+        starts = np.concatenate([[0], self.ends[:-1]])[rows]
+        words = [self.words[start:end] for start, end in zip(starts, self.ends[rows], strict=True)]
+        return Texts(np.concatenate(words), (self.ends[rows] - starts).cumsum())
+
+    def known(self, vocabulary: int) -> Texts:
+        """With words of a number from ``vocabulary`` on as UNKNOWN."""
+        return self._replace(words=np.where(self.words < vocabulary, self.words, np.int32(UNKNOWN)))
+
+
+def present(data: Any) -> None:
+    """Raises a UserError if the files that a configuration ``data`` reads are missing; called before torch is loaded."""
+    find(Path(data.folder))
+
+
+def find(folder: Path) -> tuple[Path, Path]:
+    """The reviews and the index of their words, below a data folder.
+
+    Raises:
+        UserError: They are not there and cannot be fetched.
+    """
+    return download.find(folder, REVIEWS, "imdb.npz"), download.find(folder, INDEX, "imdb_word_index.json")
+
+
+def strange(path: Path, source: download.Source) -> list[str]:
+    """A note where a file is not the one that is published."""
+    found = download.checksum(path, source.digest)
+    return [] if found == source.digest else [f"note: {path} is used, whose checksum is {found}, not {source.digest}"]
+
+
+def read(path: Path) -> dict[str, tuple[Texts, np.ndarray]]:
+    """The texts of train and test and their classes, 0 or 1, in the order in which Keras gives them.
+
+    Raises:
+        UserError: The file is damaged, hostile, or not of Keras' layout.
+    """
+    random, parts = np.random.RandomState(KERAS_SEED), {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for split in ("train", "test"):
+                lists, labels = member(archive, f"x_{split}"), member(archive, f"y_{split}")
+                check(lists, labels, split)
+                order = np.arange(len(labels))
+                random.shuffle(order)
+                parts[split] = (numbered([lists[row] for row in order]), labels[order].astype(np.int64))
+    except UserError as error:
+        raise UserError(f"{path}: {error}; {official()}") from None
+    except Exception as error:  # a damaged archive can raise anything
+        raise UserError(f"{path}: is damaged, or no .npz file ({type(error).__name__}: {error}); {official()}") from error
+    return parts
+
+
+def official() -> str:
+    return f"the official file is {REVIEWS.url} ({REVIEWS.digest})"
+
+
+def member(archive: zipfile.ZipFile, name: str) -> Any:
+    """An array of numbers of an .npz file, or the lists that an array of objects is made of."""
+    if f"{name}.npy" not in archive.namelist():
+        raise UserError(f"it holds no {name}")
+    info = archive.getinfo(f"{name}.npy")
+    if info.file_size > LARGEST:
+        raise UserError(f"its {name} would take {info.file_size:,} bytes, more than the {LARGEST:,} that are read")
+    with archive.open(info) as file:
+        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, _, dtype = header[np.lib.format.read_magic(file)](file)
+        if dtype.hasobject:
+            return unpickle.lists(file)
+        return np.frombuffer(file.read(), dtype).reshape(shape)
+
+
+def check(lists: Any, labels: Any, split: str) -> None:
+    """Raises a UserError unless these are lists of words, and a class for each."""
+    if not isinstance(lists, list) or not all(type(words) is list for words in lists):
+        raise UserError(f"its x_{split} is no array of lists")
+    if sum(map(len, lists)) > WORDS:
+        raise UserError(f"its x_{split} would have more than {WORDS:,} words")
+    if set(map(type, chain.from_iterable(lists))) - {int}:
+        raise UserError(f"its x_{split} holds something other than whole numbers")
+    if any(words and not 1 <= min(words) <= max(words) < 2**30 for words in lists):
+        raise UserError(f"its x_{split} holds numbers that are no ranks of words, which count from 1")
+    if (
+        not isinstance(labels, np.ndarray)
+        or labels.ndim != 1
+        or labels.dtype.kind not in "biu"
+        or set(labels.tolist()) - {0, 1}
+    ):
+        raise UserError(f"its y_{split} holds something other than 0 and 1")
+    if len(lists) != len(labels):
+        raise UserError(f"it holds {len(lists):,} reviews in x_{split} and {len(labels):,} classes in y_{split}")
+
+
+def numbered(lists: list[list[int]]) -> Texts:
+    """Texts out of the ranks of their words."""
+    lengths = np.array([len(words) + 1 for words in lists], dtype=np.int64)
+    ends = lengths.cumsum()
+    started = chain.from_iterable(chain((START - FIRST,), words) for words in lists)
+    return Texts(np.fromiter(started, np.int32, int(lengths.sum())) + np.int32(FIRST), ends)
+
+
+def read_index(path: Path) -> dict[str, int]:
+    """The rank of each word, the most frequent first.
+
+    Raises:
+        UserError: The file is damaged or something else.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"it has more than {LARGEST:,} bytes")
+        index = json.loads(path.read_bytes())
+        if not isinstance(index, dict) or not all(type(rank) is int and rank > 0 for rank in index.values()):
+            raise ValueError("it is no mapping of words to ranks")
+    except (ValueError, RecursionError, OSError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); the official file is {INDEX.url} ({INDEX.digest})") from error
+    return index
+
+
+def vocabulary(index: dict[str, int], most: int | None) -> tuple[str, ...]:
+    """The words by their numbers, at most so many with the reserved ones."""
+    names = list(RESERVED) + ["<UNUSED>"] * len(index)
+    for word, rank in index.items():
+        if rank <= len(index):
+            names[rank + FIRST] = word
+    return tuple(names[:most])
+
+
+def split(text: str) -> list[str]:
+    """The words of a text as Keras' Tokenizer takes them."""
+    return [word for word in text.lower().translate(FILTERED).split(" ") if word]
+
+
+def encode(texts: list[str], index: dict[str, int]) -> Texts:
+    """New texts, of whose words those without a rank are unknown."""
+    unknown = UNKNOWN - FIRST
+    return numbered([[index.get(word, unknown) for word in split(text)] for text in texts])

@@ -1,0 +1,1 @@
+"""Plots, tables, comparisons and pages of runs."""

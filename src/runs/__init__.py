@@ -1,0 +1,1 @@
+"""A run folder on disk: written, read and found."""

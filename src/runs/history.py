@@ -1,0 +1,95 @@
+"""Runs as data frames: what notebooks, tables and plots start from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from src.config.overrides import keyed
+from src.errors import UserError, sentence
+from src.runs import result as results
+
+
+def load(run: Path | str) -> pd.DataFrame:
+    """One run's ``metrics.csv``: one row per epoch.
+
+    Raises:
+        UserError: The folder has no metrics, or damaged ones.
+    """
+    return table(Path(run) / "metrics.csv")
+
+
+def predictions(run: Path | str) -> pd.DataFrame:
+    """One run's ``predictions.csv``: one row per test sample, named by the first column.
+
+    Raises:
+        UserError: The folder has none, or a damaged one.
+    """
+    return table(Path(run) / "predictions.csv", index_col=0)
+
+
+def table(path: Path, **options: Any) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, **options)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; give the folder that a run printed") from None
+    except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f"{path}: cannot be read ({sentence(error)})") from error
+
+
+def forecast(run: Path | str) -> pd.DataFrame:
+    """A forecasting run's ``forecast.csv``: one row per test row (a date, or a number) of the recursive forecast."""
+    return pd.read_csv(Path(run) / "forecast.csv", index_col=0, parse_dates=True)
+
+
+def runs(*logs: Path | str, begun: bool = False) -> pd.DataFrame:
+    """Every run below one or several folders, oldest first: one row per ``result.json``, nested keys joined by dots.
+
+    A damaged ``result.json`` gives a row with status ``unreadable`` and the reason as its error; with ``begun``, so does a
+    run that was cut short before it had one.
+    """
+    found: list[dict[str, Any]] = []
+    for folder in sorted({folder for log in logs for folder in run_folders(log)}):
+        try:
+            if not (Path(folder) / "result.json").exists():
+                if not begun:
+                    continue
+                raise UserError("there is no result.json: the run was cut short before it began, or has only just begun")
+            result = results.read(folder)
+        except UserError as error:
+            result = {"status": "unreadable", "error": str(error)}
+        found.append({"run": folder} | result)
+    whole = pd.json_normalize(found)
+    if "started" not in whole:
+        return whole
+    return whole.sort_values("started", key=lambda times: times.astype(str), kind="stable", ignore_index=True)
+
+
+def run_folders(logs: Path | str) -> Iterator[str]:
+    """The folders of all runs below a folder, itself included; what lies inside a run is not looked at."""
+    for folder, inside, files in os.walk(logs):
+        if "result.json" in files or ".hydra" in inside:
+            inside.clear()
+            yield folder
+        elif "artifacts" in inside and "meta.yaml" in files:
+            inside.remove("artifacts")  # MLflow's copies
+
+
+def jobs(sweep: Path | str) -> pd.DataFrame:
+    """The :func:`runs` below a folder, with a column for each key of the configuration that a command line has set.
+
+    ``data.length`` and the like are texts, empty where a run has left the key alone. What has no dot in its name (``seed``,
+    ``model``) is in ``result.json`` already.
+    """
+    found = runs(sweep)
+    keys = given([results.overrides(run) for run in found["run"]])
+    return found.join(keys[[key for key in keys if "." in key]].fillna(""))
+
+
+def given(jobs: list[list[str]]) -> pd.DataFrame:
+    """One row per job and one column per key of their overrides."""
+    return pd.DataFrame(map(keyed, jobs))

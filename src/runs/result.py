@@ -1,0 +1,175 @@
+"""``result.json``: what became of a run, in one flat-enough object."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from src.errors import UserError, sentence
+from src.runs import moved
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without its compiled part PyYAML is slower, and as good
+PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "scikit-learn", "pandas", "numpy")
+
+
+# Metrics that should shrink; all others should grow.
+ERRORS = (
+    "loss",
+    "mae",
+    "mape",
+    "smape",
+    "mase",
+    "mse",
+    "rmse",
+    "calibration_error",
+    "rollout_mae",
+    "rollout_rmse",
+    "rollout_mse",
+)
+
+
+def is_error(metric: str) -> bool:
+    """Whether a metric, with or without its split (``val/loss``), is better the smaller it is."""
+    return metric.rpartition("/")[2] in ERRORS
+
+
+def start(**known: Any) -> dict[str, Any]:
+    """A result with every key of the contract; it counts as interrupted until the run has come to an end."""
+    empty: dict[str, Any] = dict.fromkeys(
+        ("error", "data", "model", "protocol", "seed", "split_seed", "monitor", "best", "last", "test", "documented")
+    )
+    return {
+        "status": "interrupted",
+        **empty,
+        "seconds": {"setup": None, "fit": None, "test": None, "total": None},
+        **dict.fromkeys(("parameters", "device", "threads", "fingerprint")),
+        "git": commit(),
+        "versions": versions(),
+        "command": f"python -m src.train {shlex.join(sys.argv[1:])}".rstrip(),
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **known,
+    }
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
+
+
+@functools.cache
+def commit() -> str | None:
+    """The checkout's commit, with ``+`` where files differ from it; None outside a git checkout."""
+    try:
+        git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def write(folder: Path, result: dict[str, Any]) -> None:
+    """Writes ``result.json`` whole or not at all; NaN and infinity, which JSON lacks, become null."""
+    path = folder / "result.json"
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(finite(result), indent=2, allow_nan=False) + "\n")
+    os.replace(draft, path)
+
+
+def finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read(folder: Path | str) -> dict[str, Any]:
+    """Reads ``result.json``.
+
+    Raises:
+        UserError: The folder holds no run, or a damaged one.
+    """
+    path = Path(folder) / "result.json"
+    try:
+        result = json.loads(path.read_text())
+        if missing := [key for key in start() if key not in result]:
+            raise ValueError(f"{', '.join(missing)} missing")
+        parts = [result, result["seconds"], *(result[key] or {} for key in ("best", "last", "test", "documented"))]
+        names = [result[key] or "" for key in ("status", "data", "model", "protocol", "monitor", "started", "fingerprint")]
+        numbers = [result[key] or 0 for key in ("seed", "split_seed", "parameters")]
+        typed = [(parts, dict), (names, str), (numbers, int)]
+        if not all(isinstance(value, kind) for values, kind in typed for value in values):
+            raise ValueError("it is not what a run leaves")
+        return result
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"run={folder}: no run is there; give the folder that a run printed") from None
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+
+
+def configuration(folder: Path) -> DictConfig:
+    """The configuration of a run, as it was composed.
+
+    Raises:
+        UserError: It is missing, damaged, or something else.
+    """
+    path = folder / ".hydra" / "config.yaml"
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; without it a run cannot be rebuilt")
+    try:
+        config = OmegaConf.load(path)
+    except Exception as error:
+        raise UserError(f"{path}: cannot be read ({sentence(error)})") from error
+    if not isinstance(config, DictConfig) or not {"data", "model", "task", "threads", "test_weights"} <= set(config):
+        raise UserError(f"{path}: is not the configuration of a run")
+    current: Any = OmegaConf.create(moved.current_targets(OmegaConf.to_container(config)))
+    return current
+
+
+def epochs(history: pd.DataFrame, monitor: str, higher: bool) -> dict[str, Any]:
+    """The keys ``best`` and ``last``: an epoch with its metrics, by ``monitor`` and by time."""
+    measured = history.dropna(subset=[monitor]) if monitor in history else history.iloc[:0]
+    if not len(measured):
+        return {"best": None, "last": row(history.iloc[-1]) if len(history) else None}
+    best = measured[monitor].idxmax() if higher else measured[monitor].idxmin()
+    return {"best": row(history.loc[best]), "last": row(history.iloc[-1])}
+
+
+def row(values: pd.Series) -> dict[str, Any]:
+    metrics = {key: float(value) for key, value in values.items() if "/" in str(key)}
+    return {"epoch": int(values["epoch"])} | metrics
+
+
+def number(run: Path | str) -> int:
+    """The number of a sweep's job, with which the name of its folder begins; -1 for other names."""
+    digits = Path(run).name.partition("_")[0]
+    return int(digits) if digits.isdecimal() else -1
+
+
+def overrides(run: Path | str) -> list[str]:
+    """What the command line of a run has set: ``key=value``.
+
+    Raises:
+        UserError: The file that says so is damaged.
+    """
+    path = Path(run) / ".hydra" / "overrides.yaml"
+    try:
+        # OmegaConf would take twenty times as long, which thousands of runs make felt
+        return [str(text) for text in yaml.load(path.read_text(), LOADER) or []]
+    except FileNotFoundError:
+        return []
+    except (yaml.YAMLError, OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({sentence(error)})") from error

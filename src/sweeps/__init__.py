@@ -1,0 +1,1 @@
+"""Many runs: launched, resumed, searched, supervised and summarised."""

@@ -1,0 +1,114 @@
+"""A sweep as it goes: a line for each job that has come to its end, and a live table where there is a terminal."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich import get_console
+from rich.live import Live
+from rich.table import Table
+
+from src.errors import UserError
+from src.reporting.tables import plain
+from src.runs import result as results
+
+
+class Watch:
+    """Looks at the jobs' folders, wherever the jobs run: in this process, in others, on other machines.
+
+    Args:
+        folder: Of the sweep.
+        total: Number of its jobs.
+        earlier: Folders of jobs that an earlier launch has left.
+    """
+
+    def __init__(self, folder: Path, total: int, earlier: list[Path]):
+        self.folder, self.total, self.begun = folder, total, time.monotonic()
+        self.ended: dict[Path, dict[str, Any]] = {}
+        self.look(told=False)
+        self.earlier, self.before = set(earlier), set(self.ended)
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.follow, daemon=True)
+        self.live = Live(get_renderable=self.table, console=get_console(), refresh_per_second=1, transient=True)
+
+    def __enter__(self) -> Watch:
+        if get_console().is_terminal:
+            self.live.start()
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.over.set()
+        self.thread.join()
+        self.look()
+        self.live.stop()
+
+    def follow(self) -> None:
+        while not self.over.wait(0.5):
+            self.look()
+
+    def look(self, told: bool = True) -> None:
+        """Takes note of the jobs that have come to their end since."""
+        for path in sorted(self.folder.glob("*/result.json"), key=lambda path: results.number(path.parent)):
+            if path.parent in self.ended:
+                continue
+            try:
+                result = results.read(path.parent)
+            except UserError:  # being written, or damaged: the summary says so
+                continue
+            if result["status"] != "interrupted":
+                self.ended[path.parent] = result
+                if told:
+                    print(line(path.parent, result), flush=True)
+
+    def table(self) -> Table:
+        """What is done, what runs, the best so far and the time left."""
+        shown = plain("done", "failed", "running", "best so far", "time left")
+        ended = dict(self.ended)
+        failed = sum(result["status"] in ("failed", "diverged") for result in ended.values())
+        new = len(ended.keys() - self.before)
+        left = "" if not new else duration((time.monotonic() - self.begun) / new * max(0, self.total - len(ended)))
+        shown.add_row(f"{len(ended)} of {self.total}", str(failed or ""), self.running(), best(ended), left)
+        return shown
+
+    def running(self) -> str:
+        """The jobs that have begun and not ended, with the epoch that each has come to."""
+        names = []
+        for path in sorted(self.folder.glob("*/.hydra"), key=lambda path: results.number(path.parent)):
+            run = path.parent
+            if run not in self.ended and run not in self.earlier:
+                epochs = run / "metrics.csv"
+                rows = epochs.read_bytes().count(b"\n") - 1 if epochs.is_file() else 0
+                names.append(f"{run.name} (epoch {rows})" if rows > 0 else run.name)
+        return "\n".join(names)
+
+
+def line(run: Path, result: dict[str, Any]) -> str:
+    """How a job ended."""
+    ended = f"{result['status']}: {result['error']}" if result["error"] else result["status"]
+    ended += " as hopeless" if result.get("pruned") else ""
+    best = f", best {result['monitor']} {result['best'][result['monitor']]:.4f}" if result["best"] else ""
+    seconds = f", {result['seconds']['total']:.1f} s" if result["seconds"]["total"] else ""
+    return f"job {results.number(run)}: {' '.join(results.overrides(run))}: {ended}{best}{seconds}"
+
+
+def best(ended: dict[Path, dict[str, Any]]) -> str:
+    """The best value of the first monitored metric, and whose it is."""
+    measured = {run: result for run, result in ended.items() if result["best"]}
+    if not measured:
+        return ""
+    monitor = next(iter(measured.values()))["monitor"]
+    by_run = {run: result["best"][monitor] for run, result in measured.items() if monitor in result["best"]}
+    chosen = (min if results.is_error(monitor) else max)(by_run, key=lambda run: by_run[run])
+    return f"{monitor} {by_run[chosen]:.4f} ({chosen.name})"
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return (
+        f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    )

@@ -1,0 +1,42 @@
+"""The command line of a run that is resumed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from src.errors import UserError, sentence
+from src.runs import moved
+
+# A resumed run keeps its experiment; only how long and on what it goes on may change.
+RESUMABLE = ("resume=", "trainer.", "accelerator=", "threads=", "callbacks.progress=")
+
+
+def resumed(arguments: list[str]) -> list[str]:
+    """Replaces ``resume=DIR`` by the overrides of the run in DIR and what is given beside it.
+
+    Raises:
+        UserError: There is no run to go on with, or the arguments would make it another experiment.
+    """
+    given = [text for text in arguments if not text.startswith("-")]
+    resume = next((text for text in reversed(given) if text.lstrip("+").startswith("resume=")), "resume=null")
+    folder = resume.partition("=")[2].strip("'\"")
+    if folder == "null":
+        return arguments
+    stored = Path(folder) / ".hydra" / "overrides.yaml"
+    if not folder or not stored.is_file() or not (Path(folder) / "checkpoints" / "last.ckpt").is_file():
+        raise UserError(f"resume={folder}: no run with a checkpoint is there; give the folder that a run printed")
+    try:
+        old = [moved.current_override(str(text)) for text in OmegaConf.load(stored)]
+    except Exception as error:
+        raise UserError(f"{stored}: cannot be read ({sentence(error)})") from error
+    for text in given:
+        if text not in old and not text.lstrip("+~").startswith(RESUMABLE):
+            raise UserError(
+                f"{text}: a resumed run stays the experiment it was; only {', '.join(RESUMABLE[1:])} may be given"
+            )
+    new = {text.lstrip("+~").partition("=")[0] for text in given}
+    kept = [text for text in old if text.lstrip("+~").partition("=")[0] not in {*new, "resume"}]
+    return [*kept, *(text for text in arguments if text != resume), f"resume='{os.path.abspath(folder)}'"]

@@ -1,0 +1,78 @@
+"""The text of a run: its first line, the table at its end, and `model.txt`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.table import Table
+from torchinfo import summary
+
+from src.baselines.estimator import Estimator
+from src.data.datamodule import InMemory
+from src.reporting.tables import figure
+from src.runs.files import shown
+from src.tasks.task import Task
+
+MOST = 1000  # coefficients of a baseline that model.txt lists
+
+
+def announce(result: dict[str, Any], data: InMemory) -> None:
+    """Prints what runs."""
+    parameters = f"{result['parameters']:,} parameters, " if result["parameters"] else ""
+    covered = [f"vectors: of {result['coverage']:.1%} of the vocabulary"] if "coverage" in result else []
+    print(
+        f"{result['data']} {result['model']}: {parameters}{data.sizes()} rows, "
+        f"{result['protocol']} protocol, seed {result['seed']}, {result['device']}",
+        *data.notes,
+        *covered,
+        sep="\n",
+        flush=True,
+    )
+
+
+def describe(task: Task, data: InMemory, folder: Path) -> int:
+    """Writes ``model.txt`` - torchinfo's summary, or a baseline's coefficients - and returns the number of parameters."""
+    if isinstance(task.network, Estimator):
+        fitted = task.network.coefficients()
+        largest = fitted.iloc[fitted.abs().argsort()[::-1][:MOST]] if len(fitted) > MOST else fitted
+        few = f"the {MOST:,} largest of {len(fitted):,} coefficients\n" if len(fitted) > MOST else ""
+        listed = few + largest.to_string() if len(fitted) else "no coefficients"
+        text, parameters = f"{task.network.estimator}\n\n{listed}", len(fitted)
+    else:
+        x, _ = task.eval().fed(next(iter(data.splits.values())).x[: data.batch_size])
+        task.train()
+        if x.layout == torch.strided:
+            text = str(summary(task.network, input_data=x, verbose=0, col_names=("input_size", "output_size", "num_params")))
+        else:  # torchinfo runs nothing on sparse bags, so their sizes are not in it
+            text = str(summary(task.network, verbose=0, col_names=("num_params",)))
+        parameters = sum(weight.numel() for weight in task.network.parameters())
+    (folder / "model.txt").write_text(text + "\n", encoding="utf-8")
+    return parameters
+
+
+def show(result: dict[str, Any], folder: Path) -> None:
+    """Prints how a run ended: the test metrics, and where everything is."""
+    if result["test"]:
+        compare("test", result["test"], "documented", result["documented"] or {})
+    if (path := folder / "per_class.csv").is_file() and len(classes := pd.read_csv(path, dtype={"class": str})) <= 12:
+        listed = Table("class", "precision", "recall", "f1", "test samples", "train samples")
+        for name, *figures, support, train in classes.itertuples(index=False):
+            listed.add_row(name, *map(figure, figures), f"{support:,}", f"{train:,}")
+        Console().print(listed)
+    best = ""
+    if result["best"] and result["last"]["epoch"] > 0:
+        best = f", best epoch {result['best']['epoch']} of 0-{result['last']['epoch']} by {result['monitor']}"
+    print(f"{result['status']}{best}, {result['seconds']['total']:.1f} s\nrun folder: {shown(folder)}")
+
+
+def compare(split: str, metrics: dict[str, float], other: str, values: dict[str, float]) -> None:
+    """Prints metrics as a table, beside other figures of the same names where there are any."""
+    table = Table(split, "ours", *([other] if values else []))
+    for name, value in metrics.items():
+        beside = figure(values[name]) if name in values else ""
+        table.add_row(name, figure(value), *([beside] if values else []))
+    Console().print(table)

@@ -1,0 +1,123 @@
+"""Bad input gets one sentence and exit status 2; help and errors never wait for torch."""
+
+from pathlib import Path
+
+import pytest
+from conftest import shell
+
+# arguments, and what the sentence must name
+BAD = [
+    ("data=nise", ["data=nise", "nyse"]),
+    ("model=rnnn", ["model=rnnn", "did you mean rnn"]),
+    ("modle=rnn", ["modle", "did you mean model"]),
+    ("model.hiden_size=8", ["model.hiden_size", "did you mean model.hidden_size"]),
+    ("+lrr=3", ["lrr", "no such key"]),
+    ("+model.heads=3", ["model.heads", "no such key"]),
+    ("task.optimizer.lr=abc", ["task.optimizer.lr=abc", "above 0"]),
+    ("task.optimizer.lr=-1", ["task.optimizer.lr=-1", "above 0"]),
+    ("task.optimizer.lr=.nan", ["task.optimizer.lr=.nan", "above 0"]),
+    ("+task.optimizer.lrr=1", ["lrr"]),
+    ("trainer.max_epochs=0", ["trainer.max_epochs=0", "at least 1"]),
+    ("trainer.max_epochs=2.5", ["trainer.max_epochs=2.5", "whole number"]),
+    ("trainer.log_every_n_steps=often", ["trainer.log_every_n_steps=often", "whole number"]),
+    ("+trainer.max_epoch=3", ["max_epoch"]),
+    ("data.lags=0", ["data.lags=0", "from 1 to"]),
+    ("data.lags=99999", ["data.lags=99999", "from 1 to"]),
+    ("data.lags=5000", ["data.lags=5000", "fewer lags"]),
+    ("data.features=[volume]", ["volume", "log_volume"]),
+    ("data.features=[]", ["data.features=[]"]),
+    ("data.target=price", ["price", "log_volume"]),
+    ("data=hitters model=mlp data.target=Wage", ["data.target=Wage", "Salary"]),
+    ("data=hitters model=mlp data.test=1.5", ["data.test=1.5", "between 0 and 1"]),
+    ("data=hitters model=mlp data.test=0.001", ["the test split has fewer than two rows"]),
+    ("data.validation=0", ["data.validation=0"]),
+    ("model.dropout=1", ["model.dropout=1", "below 1"]),
+    ("model.cell=tanh", ["model.cell=tanh", "gru"]),
+    ("model=mlp model.widths=[8,-1]", ["model.widths", "at least 1"]),
+    ("model=mlp model.widths=[8,8] model.dropout=[0.1]", ["model.dropout", "model.widths"]),
+    ("monitor=val/rr", ["monitor=val/rr", "val/r2"]),
+    ("trainer.limit_val_batches=0", ["monitor=val/loss", "train/loss"]),
+    ("seed=-1", ["seed=-1"]),
+    ("accelerator=tpu", ["accelerator=tpu", "cpu"]),
+    ("resume=nowhere", ["resume=nowhere", "no run"]),
+    ("resume=", ["resume=", "no run"]),
+    ("model=lasso trainer.max_epochs=5", ["trainer.max_epochs=5", "baseline"]),
+    ("model=ols task.optimizer.lr=0.1", ["task.optimizer.lr=0.1", "baseline"]),
+    ("data=hitters model=rnn", ["series", "table", "mlp"]),
+    ("data=hitters model=last_value", ["series", "table"]),
+    ("data.day_of_week=true model=gru", ["series", "table", "linear"]),
+    ("model=last_value data.features=[DJ_return]", ["log_volume_1", "data.features"]),
+    ("lr", ["key=value"]),
+    ("hydra.run.dir=. data.target=price", ["hydra.run.dir=.", "folder of its own"]),
+    ("task.metrics=null", ["task.metrics=null", "group of keys"]),
+    ("callbacks=null", ["group"]),
+    ("~callbacks", ["callbacks.best"]),
+    ("callbacks.best=null", ["test_weights=best", "callbacks.best"]),
+    ("+callbacks.foo=3", ["callbacks.foo=3", "_target_"]),
+    ("+trainer.accumulate_grad_batches=2", ["data.batch_size"]),
+    ("+trainer.gradient_clip_val=1", ["task.gradient_clip"]),
+    ("+trainer.fast_dev_run=true", ["debug=one_batch"]),
+    ("trainer.precision=64-true", ["trainer.precision=64-true", "bf16-mixed"]),
+    ("trainer.devices=2", ["trainer.devices=2", "trainer=ddp"]),
+    ("trainer.limit_test_batches=0", ["trainer.limit_test_batches=0"]),
+    ("trainer.check_val_every_n_epoch=9 trainer.max_epochs=3", ["check_val_every_n_epoch=9"]),
+    ("task.optimizer._target_=torch.optim.LBFGS ~task.optimizer.weight_decay", ["LBFGS", "closure"]),
+    ("task.optimizer._target_=torch.optim.Nothing", ["Nothing"]),
+    ("-m model=rnn,mlp data.day_of_week=false,true", ["job model=rnn data.day_of_week=True", "table"]),
+    ("-m model=rnn,rnnn", ["model=rnnn"]),
+    ("-m seed=0,1 task.optimizer.lr=0.001,-1", ["task.optimizer.lr=-1"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named"), BAD, ids=[arguments for arguments, _ in BAD])
+def test_bad_input_is_one_sentence_and_leaves_nothing(call, tmp_path: Path, arguments: str, named: list[str]) -> None:
+    status, out, err = call(*arguments.split())
+    assert status == 2, err
+    assert err.count("\n") == 1, err
+    assert err.startswith("error: ")
+    assert all(name in err for name in named), err
+    assert "Traceback" not in out + err
+    assert not list(tmp_path.rglob("result.json")), "a refused run must leave no run behind"
+    assert not list(tmp_path.rglob(".hydra"))
+
+
+def test_an_absent_accelerator_is_refused_with_what_there_is(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    status, _, err = call("accelerator=cuda")
+    assert (status, err) == (2, "error: accelerator=cuda: this machine has no such device; it has cpu\n")
+
+
+def test_auto_takes_cuda_and_never_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    from src.training.fit import device
+
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert device("auto") == "cpu"
+    assert device("mps") == "mps"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert device("auto") == "cuda"
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--cfg job", "model.hiden_size=8", "task.optimizer.lr=abc", "model=rnnn"])
+def test_help_and_errors_import_nothing_heavy(arguments: str) -> None:
+    code = (
+        "import sys\nfrom src.train import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'lightning', 'sklearn', 'pandas', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    ended = shell("-c", code, *arguments.split())
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_help_shows_groups_and_how_to_call(call) -> None:
+    _, out, _ = call("--help")
+    for text in (
+        "nyse, passengers, physionet2012",
+        "scheduler: ",
+        "model: ",
+        "protocol: documented, honest",
+        "python -m src.train resume=",
+        "lags: 5",
+    ):
+        assert text in out

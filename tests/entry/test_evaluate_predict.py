@@ -1,0 +1,167 @@
+"""A finished run rebuilt from its folder: the same figures, and predictions for new rows."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import result
+
+from src.data.series.nyse import NYSE
+from src.data.table import Hitters
+from src.evaluate import evaluate
+
+
+def measured(folder: Path, split: str = "test") -> dict[str, float]:
+    from omegaconf import OmegaConf
+
+    return evaluate(OmegaConf.create({"run": str(folder), "split": split}))
+
+
+@pytest.mark.parametrize("arguments", ["model=lstm trainer.max_epochs=3", "data=hitters model=ridge", "model=last_value"])
+def test_evaluate_repeats_the_logged_figures_exactly(train, call, arguments: str) -> None:
+    folder = train("run", *arguments.split())
+    told = result(folder)
+    moved = shutil.move(folder, "elsewhere")
+    assert measured(moved) == told["test"]
+    values = measured(moved, "val")
+    assert values["loss"] == pytest.approx(told["best"]["val/loss"], rel=1e-6)
+    before = sorted(Path.cwd().rglob("*"))
+    status, out, err = call("run=elsewhere", entry="evaluate")
+    assert (status, err) == (0, "")
+    assert sorted(Path.cwd().rglob("*")) == before, "evaluating leaves no file behind"
+    assert re.search(rf"r2 +│ {told['test']['r2']:.4f} +│ {told['test']['r2']:.4f}", out)
+
+
+def test_evaluate_tests_the_last_weights_where_the_run_did(train) -> None:
+    folder = train("run", "data=hitters", "model=mlp", "protocol=documented", "trainer.max_epochs=5")
+    assert measured(folder) == result(folder)["test"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "arguments", "named"),
+    [
+        ("evaluate", "run=nowhere", "run=nowhere"),
+        ("evaluate", "run=", "run="),
+        ("evaluate", "", "run: must be given"),
+        ("evaluate", "run=run split=tests", "split=tests"),
+        ("evaluate", "run=run splitt=val", "did you mean split"),
+        ("predict", "run=run input=none.csv output=out.csv", "input=none.csv"),
+        ("predict", "run=run input=new.csv", "output: must be given"),
+        ("predict", "run=run input=new.csv output=no/out.csv", "output=no/out.csv"),
+        ("predict", "run=nowhere input=new.csv output=out.csv", "run=nowhere"),
+    ],
+)
+def test_bad_arguments_are_one_sentence(train, call, entry: str, arguments: str, named: str) -> None:
+    train("run", "model=ols")
+    Path("new.csv").write_text("a\n1\n")
+    status, _, err = call(*arguments.split(), entry=entry)
+    assert (status, err.count("\n")) == (2, 1), err
+    assert named in err
+    assert not Path("out.csv").exists()
+
+
+def test_a_damaged_run_is_told_and_not_guessed_at(train, call) -> None:
+    folder = train("run", "data=hitters", "model=linear", "trainer.max_epochs=1")
+    told = result(folder)
+    (folder / "result.json").write_text(json.dumps(told | {"fingerprint": "0" * 64}))
+    assert "data have changed" in call("run=run", entry="evaluate")[2]
+    (folder / "result.json").write_text(json.dumps(told))
+    (folder / "checkpoints" / "best.ckpt").write_bytes(b"not a checkpoint")
+    status, _, err = call("run=run", entry="evaluate")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "best.ckpt: cannot be loaded" in err
+    (folder / "checkpoints" / "best.ckpt").unlink()
+    assert "no such checkpoint" in call("run=run", entry="evaluate")[2]
+    (folder / "result.json").write_text("{")
+    assert "result.json: cannot be read" in call("run=run", entry="evaluate")[2]
+
+
+def test_a_checkpoint_cannot_run_code(train, call) -> None:
+    import torch
+
+    class Harm:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (Path("harmed"),)
+
+    folder = train("run", "data=hitters", "model=linear", "trainer.max_epochs=1")
+    torch.save({"state_dict": Harm()}, folder / "checkpoints" / "best.ckpt")
+    assert call("run=run", entry="evaluate")[0] == 2
+    assert not Path("harmed").exists()
+
+
+def test_predictions_of_test_rows_are_the_runs_own(train, call) -> None:
+    own = pd.read_csv(train("run", "trainer.max_epochs=2") / "predictions.csv", index_col="date")
+    frame = pd.read_csv(NYSE.FILE)
+    frame.iloc[-105:].drop(columns="train").to_csv("new.csv", index=False)
+    status, out, err = call("run=run", "input=new.csv", "output=out.csv", entry="predict")
+    assert (status, err) == (0, "")
+    assert "100 predictions of log_volume for 105 rows" in out
+    new = pd.read_csv("out.csv", index_col="date")
+    assert list(new.index) == list(own.index[-100:])
+    assert new["prediction"].to_numpy() == pytest.approx(own["prediction"].to_numpy()[-100:], abs=1e-5)
+
+
+@pytest.mark.parametrize("model", ["mlp", "lasso"])
+def test_predictions_of_a_table_need_no_target(train, call, model: str) -> None:
+    options = ["trainer.max_epochs=2"] if model == "mlp" else ["model.alphas=5"]
+    own = pd.read_csv(train("run", "data=hitters", f"model={model}", *options) / "predictions.csv", index_col=0)
+    frame = pd.read_csv(Hitters.FILE).loc[own.index[:5]]
+    frame.drop(columns="Salary").to_csv("new.csv", index=False)
+    assert call("run=run", "input=new.csv", "output=out.csv", entry="predict")[0] == 0
+    new = pd.read_csv("out.csv", index_col="line")
+    assert list(new.index) == [2, 3, 4, 5, 6]
+    assert new["prediction"].to_numpy() == pytest.approx(own["prediction"].to_numpy()[:5], rel=1e-4)
+
+
+BAD_ROWS = [
+    (lambda frame: frame.drop(columns="Hits"), ["missing column Hits"]),
+    (lambda frame: frame.assign(Shoe=9), ["unknown column Shoe"]),
+    (lambda frame: frame.assign(Hits=["many", 1, 2]), ["row 2", "column Hits", "many"]),
+    (lambda frame: frame.assign(Runs=[1, None, 2]), ["row 3", "column Runs", "nan"]),
+    (lambda frame: frame.assign(League=["A", "N", "X"]), ["row 4", "column League", "X", "A, N"]),
+    (lambda frame: frame.iloc[:0], ["no rows"]),
+]
+
+
+@pytest.mark.parametrize(("spoil", "named"), BAD_ROWS, ids=[named[0] for _, named in BAD_ROWS])
+def test_bad_rows_are_named(train, call, spoil, named: list[str]) -> None:
+    train("run", "data=hitters", "model=ols")
+    spoil(pd.read_csv(Hitters.FILE).dropna().iloc[:3].drop(columns="Salary")).to_csv("new.csv", index=False)
+    status, _, err = call("run=run", "input=new.csv", "output=out.csv", entry="predict")
+    assert (status, err.count("\n")) == (2, 1), err
+    assert all(name in err for name in named), err
+    assert not list(Path.cwd().glob("out.csv*"))
+
+
+def test_misread_files_are_refused(train, call) -> None:
+    train("run", "model=ols")
+    frame = pd.read_csv(NYSE.FILE).iloc[:30].drop(columns="train")
+    lines = frame.to_csv(index=False).splitlines()
+    spoilt = {
+        "more fields than its header": [lines[0], *(line + ",9" for line in lines[1:])],
+        "the days must follow one another": [lines[0], *reversed(lines[1:])],
+        "row 12, column DJ_return": [
+            *lines[:9],
+            "",
+            *lines[9:10],
+            lines[10].replace(lines[10].split(",")[2], "x"),
+            *lines[11:],
+        ],
+    }
+    for named, text in spoilt.items():
+        Path("new.csv").write_text("\n".join(text) + "\n")
+        status, _, err = call("run=run", "input=new.csv", "output=out.csv", entry="predict")
+        assert (status, err.count("\n")) == (2, 1), err
+        assert named in err
+    Path("new.csv").write_text("\n".join(lines) + "\n\n\n")
+    assert call("run=run", "input=new.csv", "output=out.csv", entry="predict")[0] == 0
+    assert len(pd.read_csv("out.csv")) == 25
+
+
+def test_too_few_rows_for_a_window_are_refused(train, call) -> None:
+    train("run", "model=ols")
+    pd.read_csv(NYSE.FILE).iloc[:5].to_csv("new.csv", index=False)
+    assert "5 rows are too few" in call("run=run", "input=new.csv", "output=out.csv", entry="predict")[2]

@@ -1,0 +1,152 @@
+"""Networks: sizes as documented, shapes, and what each option does."""
+
+import pytest
+import torch
+from torch import nn
+
+from src.config.compose import compose
+from src.data.datamodule import Spec
+from src.errors import UserError
+from src.networks.attention import Attention
+from src.networks.convolutional import CNN1d
+from src.networks.feedforward import MLP
+from src.networks.grud import GRUD
+from src.networks.recurrent import Recurrent
+from src.training.build import build, data_set, instantiate
+
+SERIES = Spec(shape=(5, 3), outputs=1, columns=(), target="y")
+
+
+@pytest.mark.parametrize(
+    ("choices", "parameters"),
+    [
+        ("data=nyse model=rnn", 217),
+        ("data=hitters model=mlp", 1051),
+        ("data=nyse model=mlp", 705),
+        ("data=nyse model=linear", 16),
+    ],
+)
+def test_parameter_counts_of_the_documented_networks(choices: str, parameters: int) -> None:
+    config = compose("train", choices.split())
+    network = build(config, data_set(config)).network
+    assert sum(weight.numel() for weight in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_recurrent_networks_of_every_kind(cell: str, bidirectional: bool, num_layers: int) -> None:
+    network = Recurrent(SERIES, cell, 4, num_layers, bidirectional, dropout=0.2)
+    assert network(torch.randn(7, 5, 3)).shape == (7, 1)
+    gates = {"rnn": 1, "gru": 3, "lstm": 4}[cell]
+    directions = 1 + bidirectional
+    layers = [3] + [4 * directions] * (num_layers - 1)
+    expected = sum(directions * gates * 4 * (size + 4 + 2) for size in layers) + 4 * directions + 1
+    assert sum(weight.numel() for weight in network.parameters()) == expected
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_recurrent_network_reads_every_step(bidirectional: bool) -> None:
+    network = Recurrent(SERIES, "gru", 4, 2, bidirectional, dropout=0.0)
+    x = torch.randn(1, 5, 3, requires_grad=True)
+    network(x).sum().backward()
+    assert (x.grad[0].abs().sum(1) > 0).all()
+
+
+def test_the_backward_direction_has_read_the_whole_series() -> None:
+    network = Recurrent(SERIES, "rnn", 4, 1, True, dropout=0.0).eval()
+    x = torch.randn(1, 5, 3)
+    states, _ = network.recurrent(x)
+    joined = torch.cat([states[:, -1, :4], states[:, 0, 4:]], dim=1)
+    torch.testing.assert_close(network(x), network.output(joined))
+
+
+@pytest.mark.parametrize("steps", [1, 5, 200])
+def test_a_convolutional_network_takes_any_number_of_steps(steps: int) -> None:
+    network = CNN1d(SERIES._replace(shape=(steps, 3), outputs=2), channels=[4, 8, 16], kernel_size=5).eval()
+    x = torch.randn(7, steps, 3, requires_grad=True)
+    assert network(x).shape == (7, 2)
+    network(x).sum().backward()
+    assert (x.grad.abs().sum(2) > 0).any(0).float().mean() > 0.9, "nearly every step counts for some sample"
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_attention_of_every_kind(cell: str, bidirectional: bool) -> None:
+    network = Attention(SERIES, cell, 4, 1, bidirectional, widths=[8, 4])
+    x = torch.randn(7, 5, 3)
+    assert network(x).shape == (7, 1)
+    assert network.attention(x).shape == (7, 5)
+    assert [layer.out_features for layer in network.head if isinstance(layer, nn.Linear)] == [8, 4, 1]
+
+
+def test_dropout_acts_in_training_only() -> None:
+    network = Recurrent(SERIES, "rnn", 32, dropout=0.5)
+    x = torch.randn(3, 5, 3)
+    assert not torch.equal(network(x), network(x))
+    network.eval()
+    assert torch.equal(network(x), network(x))
+
+
+def test_an_mlp_has_the_widths_and_dropouts_it_was_given() -> None:
+    network = MLP(SERIES, [8, 4], [0.3, 0.1])
+    assert network(torch.randn(2, 5, 3)).shape == (2, 1)
+    sizes = [layer.out_features for layer in network.layers if isinstance(layer, nn.Linear)]
+    shares = [layer.p for layer in network.layers if isinstance(layer, nn.Dropout)]
+    assert (sizes, shares) == ([8, 4, 1], [0.3, 0.1])
+
+
+MASKED = Spec(shape=(6, 8), outputs=1, columns=(), target="y", classes=("no", "yes"), variables=2)
+
+
+def masked(samples: int) -> torch.Tensor:
+    """Two variables' values, masks and hours since (as a share of six steps), and two channels that are always known."""
+    values, known = torch.randn(samples, 6, 2), torch.randn(samples, 1, 2).expand(-1, 6, -1)
+    masks = (torch.rand(samples, 6, 2) < 0.4).float()
+    hours = torch.zeros(samples, 6, 2)
+    for step in range(6):
+        before = hours[:, step - 1] + 1 if step else torch.full((samples, 2), 1.0)
+        hours[:, step] = torch.where(masks[:, step] > 0, 0.0, before)
+    return torch.cat([values, masks, hours / 6, known], -1)
+
+
+def test_gru_d_is_the_formula_of_its_source() -> None:
+    network, x = GRUD(MASKED, hidden_size=3).eval(), masked(4)
+    weight = {name: value[0] for name, value in network.named_parameters()}
+    state = torch.zeros(4, 3)
+    for step in range(6):
+        values, masks, hours, known = x[:, step].split(2, dim=1)
+        hours = hours * 6
+        fade = torch.exp(-torch.relu(weight["fading"][0, 0] * hours + weight["fading_bias"][0, 0]))
+        faded = masks * values + (1 - masks) * fade * values
+        state = torch.exp(-torch.relu(hours @ weight["forgetting"])) * state
+        read = torch.cat([faded, masks, known], 1) @ weight["read"] + weight["read_bias"]
+        reset, update = (read[:, :6] + state @ weight["gates"]).sigmoid().chunk(2, 1)
+        new = torch.tanh(read[:, 6:] + (reset * state) @ weight["candidate"])
+        state = update * state + (1 - update) * new
+    torch.testing.assert_close(network(x), state @ weight["output"] + weight["output_bias"])
+
+
+def test_members_differ_and_each_sees_the_whole_batch() -> None:
+    network, x = GRUD(MASKED, hidden_size=3, members=5).eval(), masked(4)
+    opinions = network(x)
+    assert opinions.shape == (4, 5)
+    assert (opinions.std(1) > 0).all()
+    torch.testing.assert_close(network(x[1:2]), opinions[1:2])
+    classes = GRUD(MASKED._replace(outputs=3), hidden_size=3, members=5)
+    assert classes(x).shape == (4, 3)
+
+
+def test_each_member_learns_for_itself_and_the_mean_probability_counts() -> None:
+    config = compose("train", ["data=waveforms", "task=binary", "model=linear"])
+    spec = MASKED._replace(counts=(5, 5))
+    task = instantiate(config.task)(network=GRUD(spec, 3, members=2), spec=spec, seed=0)
+    logits, target = torch.tensor([[2.0, -1.0], [0.5, 3.0]]), torch.tensor([1, 0])
+    expected = nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
+    torch.testing.assert_close(task.loss_of(logits, target), expected)
+    torch.testing.assert_close(task.probabilities(logits)[:, 1], logits.double().sigmoid().mean(1))
+
+
+def test_a_change_needs_a_last_value() -> None:
+    with pytest.raises(UserError, match=r"model\.change=true"):
+        Recurrent(SERIES, change=True)

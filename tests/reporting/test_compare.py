@@ -1,0 +1,320 @@
+"""Runs side by side: what is pooled, what does not count, and whether the best two differ."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import result, shell
+from matplotlib.figure import Figure
+from scipy import stats
+from sklearn import metrics
+
+from src.reporting import bootstrap, comparison, comparison_plots, significance
+from src.runs import collect, history
+from src.runs import result as results
+
+ACTUAL = np.random.default_rng(0).normal(size=80)
+
+
+def leave(
+    folder: str, model: str = "rnn", seed: int = 0, noise: float = 1.0, given: tuple[str, ...] = (), **known: Any
+) -> Path:
+    """A run's folder, whose predictions are off by some noise, as the figures say."""
+    run = Path(folder)
+    (run / ".hydra").mkdir(parents=True)
+    predicted = ACTUAL + np.random.default_rng(seed + 100).normal(size=len(ACTUAL)) * noise
+    table = pd.DataFrame({"prediction": predicted, "actual": ACTUAL}, pd.RangeIndex(len(ACTUAL), name="row"))
+    table.to_csv(run / "predictions.csv")
+    mae = float(np.abs(predicted - ACTUAL).mean())
+    best = {"epoch": 1, "val/loss": noise, "val/mae": known.pop("validation", noise)}
+    epochs = pd.DataFrame({"epoch": [0, 1], "val/loss": [2 * noise, noise], "val/mae": [2 * noise, noise]})
+    epochs.to_csv(run / "metrics.csv", index=False)
+    told = results.start(status="finished", data="hitters", model=model, protocol="honest", seed=seed, split_seed=0)
+    told |= {"monitor": "val/loss", "best": best, "last": best, "test": {"mae": mae, "rmse": mae * 1.2}, "parameters": 51}
+    told["seconds"] = dict.fromkeys(told["seconds"], 1.5)
+    results.write(run, told | known)
+    texts = [f"model={model}", f"seed={seed}", *given]
+    (run / ".hydra" / "overrides.yaml").write_text("".join(f"- {text}\n" for text in texts))
+    return run
+
+
+def seeds(model: str, noise: float, count: int = 5, **known: Any) -> None:
+    for seed in range(count):
+        leave(f"logs/{model}_{known.get('protocol', 'honest')}/{seed}", model, seed, noise, **known)
+
+
+def tables(*folders: str, **options: Any) -> list[comparison.Comparison]:
+    return comparison.compare(collect.collect([Path(folder) for folder in folders or ("logs",)]), **options)
+
+
+def test_real_runs_stand_side_by_side(call) -> None:
+    status, _, err = call(
+        "-m", "data=hitters", "model=linear,ols", "seed=0,1", "trainer.max_epochs=2", "hydra.sweep.dir=logs/a"
+    )
+    assert (status, err) == (0, "")
+    call("data=nyse", "model=ols", "hydra.run.dir=logs/b")
+    files = ["--csv", "table.csv", "--html", "page.html", "--plots", "pictures"]
+    status, out, err = call("logs", *files, entry="compare")
+    assert (status, err) == (0, "")
+    runs = history.runs("logs")
+    linear = runs[runs["model"] == "linear"]["test.mae"]
+    assert f"{linear.mean():.2f}±{linear.std():.2f}" in out
+    assert re.search(r"^ols +honest +2 +257\.60±0\.00 +261\.40 .* 259\.72 +-2\.1208", out, re.MULTILINE)
+    assert "nyse, test r2" in out
+    table = pd.read_csv("table.csv").set_index(["data", "model"])
+    assert table.loc[("hitters", "linear"), "mae_mean"] == pytest.approx(linear.mean(), rel=1e-6)
+    assert table.loc[("hitters", "linear"), "mae_sd"] == pytest.approx(linear.std(), rel=1e-5)
+    assert table.loc[("nyse", "ols"), "r2_documented"] == 0.4129
+    assert {"rmse_mean", "mse_mean", "r2_mean", "loss_mean"} <= set(table)
+    page = Path("page.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert not re.search(r"https?://|<script|<link", page)
+    assert "259.72" in page
+    pictures = sorted(path.name for path in Path("pictures").iterdir())
+    assert pictures == ["hitters_mae_curves.png", "hitters_mae_forest.png", "nyse_r2_forest.png"]
+
+
+def test_seeds_are_pooled_and_other_settings_are_not() -> None:
+    seeds("rnn", 1.0)
+    for seed in (0, 1):
+        leave(f"logs/wide/{seed}", seed=seed, given=("model.hidden_size=99", "callbacks.progress=null"))
+    (one,) = tables()
+    assert one.metric == "mae"
+    assert one.groups["runs"].to_dict() == {"default settings": 5, "hidden_size=99": 2}
+    (pooled,) = tables(by=["model"])
+    assert pooled.groups["runs"].tolist() == [7]
+    assert any("model.hidden_size" in note for note in pooled.notes)
+    (split,) = tables(by=["model.hidden_size"])
+    assert sorted(split.groups["model.hidden_size"]) == ["99", "default"]
+
+
+def test_of_repeated_runs_the_newest_counts() -> None:
+    leave("logs/a", seed=0, noise=1.0, started="2026-01-01T00:00:00+00:00")
+    newest = leave("logs/b", seed=0, noise=2.0, started="2026-01-02T00:00:00+00:00")
+    leave("logs/c", seed=1)
+    (one,) = tables()
+    assert one.groups["runs"].tolist() == [2]
+    assert str(newest) in one.runs["run"].tolist()
+    assert "logs/a" not in one.runs["run"].tolist()
+
+
+def test_the_same_settings_on_other_data_are_no_repeat() -> None:
+    leave("logs/a", seed=0, fingerprint="aaaaaaaa")
+    leave("logs/b", seed=0, fingerprint="bbbbbbbb", started="2036-01-02T00:00:00+00:00")
+    (one,) = tables()
+    assert sorted(one.groups.index) == ["fingerprint=aaaaaa", "fingerprint=bbbbbb"]
+    leave("logs/c", seed=0, fingerprint="bbbbbbbb")
+    (one,) = tables()
+    assert one.groups["runs"].tolist() == [1, 1]
+
+
+def test_groups_rank_by_validation_and_what_validated_on_the_test_rows_comes_last() -> None:
+    seeds("lucky", 0.5, validation=3.0)
+    seeds("solid", 1.0, validation=2.0)
+    seeds("best", 0.1, validation=0.1, protocol="documented", honest=False)
+    (one,) = tables()
+    assert [name.split()[0] for name in one.groups.index] == ["solid", "lucky", "best"]
+    verdict = significance.best_two(one)
+    assert verdict is not None
+    assert verdict.startswith("The best two by validation mae: solid honest, and lucky honest.")
+    assert verdict.endswith("lucky honest is better")
+
+
+def test_validation_is_that_of_the_tested_weights() -> None:
+    run = leave("logs/a", last={"epoch": 9, "val/loss": 5.0, "val/mae": 7.0})
+    assert tables()[0].groups["validation"].tolist() == [1.0]
+    (run / ".hydra" / "config.yaml").write_text("seed: 0\ntest_weights: last\n")
+    assert tables()[0].groups["validation"].tolist() == [7.0]
+
+
+def test_what_does_not_count_is_listed_and_harms_nobody(call) -> None:
+    leave("logs/good")
+    leave("logs/failed", seed=1, status="failed", error="ValueError: no", test=None)
+    leave("logs/diverged", seed=2, status="diverged")
+    leave("logs/untested", seed=3, test=None)
+    leave("logs/debug", seed=4, given=("debug=one_batch",))
+    leave("logs/odd", seed=5, test={"mae": "low"})
+    leave("logs/wrong", seed=6, seconds=3)
+    leave("logs/foreign", seed=12, started=3, monitor=["val/loss"])
+    (leave("logs/overrides", seed=7) / ".hydra" / "overrides.yaml").write_text("- [")
+    (leave("logs/cut", seed=8) / "result.json").write_text('{"status": "fin')
+    (leave("logs/list", seed=9) / "result.json").write_text("[1, 2]")
+    (leave("logs/deep", seed=10) / "result.json").write_text("[" * 100_000)
+    (leave("logs/begun", seed=11) / "result.json").unlink()
+    status, out, err = call("logs", entry="compare")
+    assert (status, err) == (0, "")
+    assert "Not counted, 12 of 13 runs:" in out
+    told = dict(re.findall(r"^logs/(\w+): (.*)", out, re.MULTILINE))
+    assert told["failed"] == "failed: ValueError: no"
+    assert told["diverged"] == "diverged"
+    assert told["untested"] == told["odd"] == "finished, but without test figures"
+    assert told["debug"].startswith("debug=one_batch")
+    assert {name for name, why in told.items() if why.startswith("unreadable: ")} == {
+        "wrong",
+        "foreign",
+        "overrides",
+        "cut",
+        "list",
+        "deep",
+        "begun",
+    }
+    assert re.search(r"^rnn +honest +1 ", out, re.MULTILINE)
+
+
+def test_seeds_are_paired_by_a_t_test_and_test_rows_by_a_bootstrap() -> None:
+    seeds("near", 0.5)
+    seeds("far", 0.6)
+    (one,) = tables()
+    near, far = (one.runs[one.runs["model"] == name].sort_values("seed") for name in ("near", "far"))
+    told = significance.difference(near, far, "mae")
+    assert not isinstance(told, str)
+    mean, (over_seeds, over_rows), missing = told
+    theirs = stats.ttest_rel(near["test.mae"], far["test.mae"])
+    assert mean == pytest.approx((near["test.mae"].to_numpy() - far["test.mae"].to_numpy()).mean())
+    assert (over_seeds.low, over_seeds.high) == pytest.approx(tuple(theirs.confidence_interval(0.95)))
+    assert over_rows.low < mean < over_rows.high < 0
+    assert missing == []
+    assert "they differ, near is better" in str(significance.best_two(one))
+
+
+def test_what_cannot_be_paired_says_why() -> None:
+    leave("logs/a", "a", seed=0, noise=0.1)
+    leave("logs/b", "b", seed=1, noise=0.2)
+    assert "they have no seed in common" in str(significance.best_two(tables()[0]))
+    leave("logs/c", "b", seed=0, noise=0.2)
+    assert "the spread over seeds is not known from one" in str(significance.best_two(tables()[0]))
+    path = Path("logs/c/predictions.csv")
+    table = pd.read_csv(path)
+    path.unlink()
+    assert "no bootstrap over test rows" in str(significance.best_two(tables()[0]))
+    table.assign(prediction=0.0).to_csv(path, index=False)
+    assert "mae does not come out of predictions.csv" in str(significance.best_two(tables()[0]))
+    table.assign(actual=table["actual"] + 1).to_csv(path, index=False)
+    assert "they were tested on different rows" in str(significance.best_two(tables()[0]))
+    path.write_text("")
+    assert "cannot be read" in str(significance.best_two(tables()[0]))
+    leave("logs/d", "b", seed=0, noise=0.3, given=("model.dropout=0.5",))
+    assert "several runs of one seed" in str(significance.best_two(tables(by=["model"])[0]))
+    shutil.rmtree("logs")
+    leave("logs/a")
+    assert significance.best_two(tables()[0]) is None
+
+
+def weighted(metric: str, table: pd.DataFrame, counts: np.ndarray) -> float:
+    """The metric as scikit-learn has it."""
+    actual, prediction, options = table["actual"], table["prediction"], {"sample_weight": counts}
+    if metric in ("roc_auc", "pr_auc"):
+        score = {"roc_auc": metrics.roc_auc_score, "pr_auc": metrics.average_precision_score}[metric]
+        return score(actual == "yes", table["probability_yes"], **options)
+    known = {
+        "mae": metrics.mean_absolute_error,
+        "mse": metrics.mean_squared_error,
+        "rmse": metrics.root_mean_squared_error,
+        "r2": metrics.r2_score,
+        "accuracy": metrics.accuracy_score,
+    }
+    if metric == "accuracy" and "probability_yes" in table:
+        prediction = np.where(table["probability_yes"] > 0.5, "yes", "no")
+    return known[metric](actual, prediction, **options)
+
+
+@pytest.mark.parametrize("metric", ["mae", "mse", "rmse", "r2", "roc_auc", "pr_auc", "accuracy", "of three"])
+def test_resampled_metrics_are_scikit_learns(metric: str) -> None:
+    random = np.random.default_rng(1)
+    if metric in ("mae", "mse", "rmse", "r2"):
+        table = pd.DataFrame({"prediction": random.normal(size=60), "actual": random.normal(size=60) + 100})
+    elif metric == "of three":
+        names = np.array(["a", "b", "c"])
+        table = pd.DataFrame({"prediction": random.choice(names, 60), "actual": random.choice(names, 60)})
+        table = table.assign(**{f"probability_{name}": 1 / 3 for name in names})
+        metric = "accuracy"
+    else:
+        scores = random.uniform(size=60).round(1)  # with ties
+        table = pd.DataFrame({"prediction": "yes", "probability_no": 1 - scores, "probability_yes": scores})
+        table["actual"] = random.choice(["no", "yes"], 60)
+    scorer = bootstrap.scorer(metric, table)
+    assert scorer is not None
+    counts = np.concatenate(list(bootstrap.draws(60, 5, seed=0)))
+    assert counts.sum(1).tolist() == [60] * 5
+    assert scorer(counts) == pytest.approx([weighted(metric, table, row) for row in counts])
+    assert bootstrap.scorer("calibration_error", table) is None
+
+
+def test_the_documented_figure_is_a_diamond_and_each_run_a_dot() -> None:
+    seeds("near", 0.5, documented={"mae": 0.4})
+    seeds("far", 0.6)
+    (one,) = tables()
+    ax = comparison_plots.metrics_of(one, Figure().add_subplot())
+    drawn = {line.get_label(): line for line in ax.get_lines()}
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["near", "far"]
+    assert list(drawn["documented"].get_xdata()) == [0.4]
+    assert sorted(drawn["one run"].get_xdata()) == sorted(one.runs.loc[one.runs["model"] == "near", "test.mae"])
+    ax = comparison_plots.curves_of(one, Figure().add_subplot())
+    assert {line.get_label(): list(line.get_ydata()) for line in ax.get_lines()} == {"near": [1.0, 0.5], "far": [1.2, 0.6]}
+
+
+def test_different_metrics_of_a_data_set_have_tables_of_their_own() -> None:
+    leave("logs/a", "mlp")
+    leave("logs/b", "autoencoder", test={"reconstruction": 0.1})
+    assert [(one.metric, len(one.groups)) for one in tables()] == [("mae", 1), ("reconstruction", 1)]
+    assert [one.metric for one in tables(metric="rmse")] == ["rmse"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "the following arguments are required: FOLDER"),
+        (["nowhere"], "nowhere: there is no such folder"),
+        (["file"], "file: is a file"),
+        (["empty"], "empty: no run is below it"),
+        (["logs", "empty"], "empty: no run is below it"),
+        (
+            ["logs", "--by", "modle"],
+            "--by modle: these runs have no such column, nor has any set that key; did you mean model?",
+        ),
+        (["logs", "--by", "task.optimizer.lrr"], "did you mean task.optimizer.lr?"),
+        (["logs", "--by", ","], "--by: names no key"),
+        (["logs", "--metric", "maee"], "--metric maee: no run has been tested by it; did you mean mae?"),
+        (["logs", "--metric", "bleu"], "there are mae, rmse"),
+        (["logs", "--csv", "none/table.csv"], "--csv=none/table.csv: must be a file in a folder that exists"),
+        (["logs", "--html", "logs"], "--html=logs: must be a file"),
+        (["logs", "--plots", "none/pictures"], "--plots=none/pictures: must be a folder"),
+        (["logs", "--plots", "file"], "--plots=file: must be a folder"),
+        (["logs", "--sort"], "unrecognized arguments: --sort"),
+    ],
+)
+def test_bad_input_gets_one_sentence(call, arguments: list[str], sentence: str) -> None:
+    leave("logs/a", given=("task.optimizer.lr=0.1",))
+    Path("empty/folder").mkdir(parents=True)
+    Path("file").write_text("")
+    before = sorted(Path.cwd().rglob("*"))
+    status, _, err = call(*arguments, entry="compare")
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith("error: ")
+    assert sentence in err
+    assert sorted(Path.cwd().rglob("*")) == before
+
+
+def test_torch_is_not_needed_to_compare() -> None:
+    for model in ("near", "far"):
+        seeds(model, 0.5 if model == "near" else 0.6, count=2)
+    program = (
+        "import sys; from src.compare import main\n"
+        "sys.argv[1:] = ['logs', '--html', 'page.html', '--plots', 'pictures']; main()\n"
+        "assert not {'torch', 'lightning'} & set(sys.modules)"
+    )
+    ended = shell("-c", program)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "paired bootstrap of 2 seeds" in ended.stdout
+
+
+def test_runs_inside_of_runs_are_not_looked_for() -> None:
+    leave("logs/a")
+    leave("logs/a/checkpoints/inner", seed=1)
+    assert list(history.run_folders("logs")) == ["logs/a"]
+    assert json.loads((Path("logs/a") / "result.json").read_text()) == result(Path("logs/a"))

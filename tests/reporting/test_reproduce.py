@@ -1,0 +1,60 @@
+"""The table of documented figures and ours."""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import result
+
+from src.runs import history
+
+
+@pytest.mark.slow
+def test_the_table_stands_on_runs_that_are_not_run_twice(call) -> None:
+    status, _, err = call("only=hitters_ols,nyse_ols_days", "output=table.md", entry="reproduce")
+    assert (status, err) == (0, "")
+    rows = [line for line in Path("table.md").read_text().splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == 2
+    days, hitters = (row.strip("| ").split(" | ") for row in rows)
+    assert days[:5] == ["nyse `ols data.day_of_week=true`", "r2", "0.4596", "0.4596", "0.4573"]
+    assert hitters[:5] == ["hitters `ols`", "mae", "259.72", "259.72", "257.60"]
+    baseline = result(next(Path("logs/reproduction/hitters_train_mean/honest").glob("*/")))
+    assert hitters[5] == f"{baseline['test']['mae']:.2f} (`train_mean`)"
+    assert re.search(r"data=nyse model=ols protocol=documented,honest data.day_of_week=true", days[7])
+    before = history.runs("logs")
+    status, _, err = call("only=hitters_ols", "output=table.md", entry="reproduce")
+    assert (status, err) == (0, "")
+    assert history.runs("logs").equals(before)
+
+
+@pytest.mark.slow
+def test_only_the_repeats_that_are_asked_for_count(call) -> None:
+    for repeats in (2, 1):
+        status, _, err = call("only=hitters_mlp", "output=table.md", f"repeats={repeats}", entry="reproduce")
+        assert (status, err) == (0, "")
+        row = Path("table.md").read_text().splitlines()[-1]
+        assert row.count("±") == (2 if repeats == 2 else 0)
+        assert ("seed=0,1`" in row) == (repeats == 2)
+    assert len(history.runs("logs/reproduction/hitters_mlp")) == 4
+
+
+def test_a_row_whose_data_are_missing_says_so(call) -> None:
+    status, _, _ = call("only=wordle", "output=table.md", "repeats=2", "data_dir=none", entry="reproduce")
+    assert status == 0
+    row = Path("table.md").read_text().splitlines()[-1]
+    assert row.startswith("| wordle `lstm` | rollout_mse | 0.00727 | not run: job data=wordle model=lstm")
+    assert "data.path=none/wordle/Problem_C_Data_Wordle.csv: path must be a file that exists" in row
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("only=nise", "only=nise: is no documented data set or pairing; did you mean nyse?"),
+        ("repeats=two", "repeats=two: repeats must be a whole number of at least 1"),
+        ("output=nowhere/table.md", "output=nowhere/table.md: must be a file in a folder that exists"),
+    ],
+)
+def test_a_table_that_cannot_be_made_is_refused(arguments: str, sentence: str, call) -> None:
+    status, _, err = call(arguments, entry="reproduce")
+    assert (status, err) == (2, f"error: {sentence}\n")
+    assert not list(Path.cwd().iterdir())

@@ -1,0 +1,74 @@
+"""Tasks: metrics are exact, and every option of training does what it says."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import result
+from sklearn import metrics
+
+from src.config.compose import compose
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1770])
+def test_metrics_equal_scikit_learns_for_every_batch_size(train, size: int) -> None:
+    folder = train("run", "trainer.max_epochs=1", f"data.eval_batch_size={size}")
+    table, test = pd.read_csv(folder / "predictions.csv"), result(folder)["test"]
+    actual, predicted = table["actual"], table["prediction"]
+    assert len(table) == 1770
+    assert test["r2"] == pytest.approx(metrics.r2_score(actual, predicted), rel=1e-5)
+    assert test["mae"] == pytest.approx(metrics.mean_absolute_error(actual, predicted), rel=1e-5)
+    assert test["mse"] == pytest.approx(metrics.mean_squared_error(actual, predicted), rel=1e-5)
+    assert test["rmse"] == pytest.approx(metrics.root_mean_squared_error(actual, predicted), rel=1e-5)
+    whole = train("whole", "trainer.max_epochs=1")
+    assert test == pytest.approx(result(whole)["test"], rel=1e-6)
+
+
+def test_test_metrics_are_in_the_targets_own_units(train) -> None:
+    scaled = result(train("a", "data=hitters", "model=ols"))["test"]
+    plain = result(train("b", "data=hitters", "model=ols", "data.scaling=none"))["test"]
+    assert scaled["mae"] == pytest.approx(plain["mae"], rel=1e-4)
+    assert scaled["loss"] != pytest.approx(plain["loss"], rel=0.1), "the loss is in the units that a network learns in"
+
+
+def losses(folder: Path) -> list[float]:
+    return pd.read_csv(folder / "metrics.csv")["train/loss"].tolist()
+
+
+def test_training_options_change_training(train) -> None:
+    few = ["data=hitters", "model=mlp", "trainer.max_epochs=3"]
+    plain = losses(train("plain", *few))
+    changes = {
+        "l1": ["task.l1=0.1"],
+        "decay": ["task.optimizer.weight_decay=0.5"],
+        "clip": ["task.gradient_clip=0.01", "task.optimizer._target_=torch.optim.SGD"],
+        "sgd": ["task.optimizer._target_=torch.optim.SGD"],
+        "loss": ["task.loss._target_=torch.nn.L1Loss"],
+        "momentum": ["+task.optimizer.momentum=0.9"],
+    }
+    seen = {name: losses(train(name, *few, *options)) for name, options in changes.items()}
+    for name, values in seen.items():
+        assert values[-1] != pytest.approx(plain[-1], rel=1e-6), name
+    assert seen["clip"][-1] > seen["sgd"][-1], "a gradient clipped to almost nothing must learn more slowly"
+
+
+def test_l1_drives_weights_to_zero(train) -> None:
+    few = ["data=hitters", "model=linear", "trainer.max_epochs=60", "protocol=documented", "data.scaling=train"]
+
+    def weights(folder: Path) -> float:
+        state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        return sum(float(value.abs().sum()) for value in state.values())
+
+    assert weights(train("l1", *few, "task.l1=0.5")) < 0.6 * weights(train("plain", *few))
+
+
+def test_a_scheduler_sets_the_rate_of_each_epoch(train) -> None:
+    step = ["_target_:torch.optim.lr_scheduler.StepLR", "_partial_:true", "step_size:2", "gamma:0.1"]
+    folder = train("run", "data=hitters", "model=mlp", "trainer.max_epochs=5", f"task.scheduler={{{','.join(step)}}}")
+    assert pd.read_csv(folder / "metrics.csv")["lr"].tolist() == [1e-3, 1e-3, 1e-4, 1e-4, 1e-5]
+
+
+def test_the_configured_metrics_are_the_logged_ones() -> None:
+    config = compose("train", [])
+    assert list(config.task.metrics) == ["r2", "mae", "rmse", "mse"]
