@@ -108,7 +108,7 @@ class IMDB(Reviews):
     """
 
     def __init__(self, folder: str, longest: int = 500, pad_to: int = 25, **reviews: Any):
-        super().__init__(folder, **keras_files)
+        super().__init__(folder, **reviews)
         self.longest, self.pad_to = longest, pad_to
 
     def fit(self, train: Texts) -> tuple[Spec, Sequences]:
@@ -138,7 +138,7 @@ class IMDBBags(Reviews):
     """
 
     def __init__(self, folder: str, ngrams: int = 1, min_count: int = 2, weighting: str = "binary", **reviews: Any):
-        super().__init__(folder, **keras_files)
+        super().__init__(folder, **reviews)
         self.ngrams, self.min_count, self.weighting = ngrams, min_count, weighting
 
     def fit(self, train: Texts) -> tuple[Spec, Bags]:
