@@ -9,10 +9,9 @@ import pandas as pd
 
 from src.errors import UserError
 from src.reporting import bootstrap
-from src.reporting.comparison import Comparison
+from src.reporting.comparison import Comparison, should_grow
 from src.reporting.tables import figure, signed
 from src.runs import history
-from src.runs.result import is_error
 
 RESAMPLES = 1000
 MOST_SEEDS = 10  # whose predictions are read
@@ -50,7 +49,7 @@ def best_two(comparison: Comparison) -> str | None:
         return f"{chosen}. Whether they differ cannot be said: {told}"
     mean, intervals, missing = told
     known = [*map(str, intervals), *missing]
-    better = first if (mean < 0) == is_error(comparison.metric) else second
+    better = first if (mean > 0) == should_grow(comparison.runs, comparison.metric) else second
     apart = all(interval.low > 0 or interval.high < 0 for interval in intervals)
     verdict = f"they differ, {better} is better" if apart else "they are not shown to differ"
     return f"{chosen}. Test {comparison.metric} differs by {signed(mean)}, 95 % interval {'; '.join(known)}: {verdict}"
@@ -80,7 +79,7 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> tuple[
         return str(error)
     except UserError as error:
         missing.append(f"no bootstrap over test rows: {error}")
-    if len(both) > 1 and apart.std() > 0:
+    if len(both) > 1 and apart.std() > 1e-9 * np.abs(apart).max():
         from scipy.stats import ttest_rel  # takes a second to import
 
         test = ttest_rel(*values)

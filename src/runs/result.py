@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without its compiled part PyYAML is slower, and as good
 PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "scikit-learn", "pandas", "numpy")
 
-
-# Metrics that should shrink; all others should grow.
-ERRORS = (
+# Direction of metrics in runs stored before `result.json` had the key `higher_is_better`: these are better the smaller they
+# are, all others the larger. A new metric needs no entry: its run stores the direction.
+SMALLER_IS_BETTER_IN_OLD_RUNS = (
     "loss",
     "mae",
     "mape",
@@ -44,9 +44,21 @@ ERRORS = (
 )
 
 
+def higher_is_better(result: dict[str, Any], metric: str) -> bool:
+    """Return whether larger values of a metric are better.
+
+    Args:
+        result: Content of a ``result.json``, of which the key ``higher_is_better`` decides.
+        metric: Name with or without its split (``r2``, ``val/loss``).
+    """
+    name = metric.rpartition("/")[2]
+    stored = result.get("higher_is_better") or {}
+    return bool(stored[name]) if name in stored else name not in SMALLER_IS_BETTER_IN_OLD_RUNS
+
+
 def is_error(metric: str) -> bool:
-    """Whether a metric, with or without its split (``val/loss``), is better the smaller it is."""
-    return metric.rpartition("/")[2] in ERRORS
+    """Whether a metric of an old run is better the smaller it is. Use :func:`higher_is_better` instead."""
+    return not higher_is_better({}, metric)
 
 
 def start(**known: Any) -> dict[str, Any]:

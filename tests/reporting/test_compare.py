@@ -125,6 +125,16 @@ def test_groups_rank_by_validation_and_what_validated_on_the_test_rows_comes_las
     assert verdict.endswith("lucky honest is better")
 
 
+def test_the_direction_of_a_metric_comes_from_the_runs() -> None:
+    for seed in (0, 1, 2):
+        for model, value in (("good", 0.0164), ("bad", 0.0278)):
+            measured = {"best": {"epoch": 0, "val/log_cosh": value}, "test": {"log_cosh": value * (1 + seed / 100)}}
+            leave(f"logs/{model}/{seed}", model, seed, monitor="val/log_cosh", higher_is_better={"log_cosh": False}, **measured)
+    (one,) = tables(metric="log_cosh")
+    assert list(one.groups.index) == ["good", "bad"]
+    assert "good is better" in str(significance.best_two(one))
+
+
 def test_validation_is_that_of_the_tested_weights() -> None:
     run = leave("logs/a", last={"epoch": 9, "val/loss": 5.0, "val/mae": 7.0})
     assert tables()[0].groups["validation"].tolist() == [1.0]
