@@ -129,7 +129,8 @@ def test_the_direction_of_a_metric_comes_from_the_runs() -> None:
     for seed in (0, 1, 2):
         for model, value in (("good", 0.0164), ("bad", 0.0278)):
             measured = {"best": {"epoch": 0, "val/log_cosh": value}, "test": {"log_cosh": value * (1 + seed / 100)}}
-            leave(f"logs/{model}/{seed}", model, seed, monitor="val/log_cosh", higher_is_better={"log_cosh": False}, **measured)
+            measured |= {"monitor": "val/log_cosh", "higher_is_better": {"log_cosh": False}}
+            leave(f"logs/{model}/{seed}", model, seed, **measured)
     (one,) = tables(metric="log_cosh")
     assert list(one.groups.index) == ["good", "bad"]
     assert "good is better" in str(significance.best_two(one))
