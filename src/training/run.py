@@ -57,7 +57,7 @@ def run(config: DictConfig) -> float:
         data=choices.data,
         model=choices.model,
         protocol=choices.protocol,
-        honest=config.honest and config.data.validation != "test" and config.data.get("scaling") != "all",
+        honest=config.honest and config.data.get("validation") != "test" and config.data.get("scaling") != "all",
         seed=config.seed,
         split_seed=config.data.get("split_seed"),
         monitor=config.monitor,
