@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from src.errors import UserError, nearest
+from src.runs import history
 from src.runs.collect import BY, HIDDEN, apart, changed
-from src.runs.result import higher_is_better
 
 
 class Comparison(NamedTuple):
@@ -135,7 +135,7 @@ def side_by_side(data: str, metric: str, runs: pd.DataFrame, keys: pd.DataFrame)
     for name in ("documented", "difference"):
         if f"{metric}_{name}" not in groups:
             groups[f"{metric}_{name}"] = float("nan")
-    by, text, rising = ranking(groups, metric, runs)
+    by, text, rising = ranking(groups, runs, metric)
     order = groups.assign(first=~groups["honest"], then=groups[by] * (-1 if rising else 1)).sort_values(["first", "then"])
     groups = groups.loc[order.index]
     return Comparison(data, metric, groups, runs, text, list(notes(groups, text)))
@@ -152,27 +152,22 @@ def only(values: pd.Series) -> str:
     return str(values.iloc[0]) if values.nunique() == 1 else "several"
 
 
-def ranking(groups: pd.DataFrame, metric: str, runs: pd.DataFrame) -> tuple[str, str, bool]:
-    """The column that orders the groups, what it is in words, and whether it should grow.
+def ranking(groups: pd.DataFrame, runs: pd.DataFrame, metric: str) -> tuple[str, str, bool]:
+    """Return the column that orders the groups, its description, and whether higher values are better.
 
     Never a test value: a winner chosen by its test value has been lucky. The metric of the table comes before the monitored
-    loss, which weights, smoothing and scaling make another one for each network.
+    loss, which weights, smoothing and scaling make another one for each network. A metric without a better direction ranks
+    nothing.
     """
     own = groups["monitor"].nunique() == 1 and groups["monitor"].iloc[0] != "several"
-    if groups["validation"].notna().all() or (groups["validation"].notna().sum() > 1 and not own):
-        return "validation", f"validation {metric}", should_grow(runs, metric)
+    validated = groups["validation"].notna()
+    higher = history.higher_is_better(runs, metric)
+    if higher is not None and (validated.all() or (validated.sum() > 1 and not own)):
+        return "validation", f"validation {metric}", higher
     if own:
         monitor = groups["monitor"].iloc[0]
-        return "monitored", f"best {monitor}", should_grow(runs, monitor)
-    return "validation", "", should_grow(runs, metric)
-
-
-def should_grow(runs: pd.DataFrame, metric: str) -> bool:
-    """Return whether larger values of a metric are better, as the newest run that stores it says."""
-    name = metric.rpartition("/")[2]
-    column = f"higher_is_better.{name}"
-    stored = runs[column].dropna() if column in runs else runs.iloc[:0]
-    return higher_is_better({"higher_is_better": {name: stored.iloc[-1]}} if len(stored) else {}, metric)
+        return "monitored", f"best {monitor}", bool(history.higher_is_better(runs, monitor))
+    return "validation", "", bool(higher)
 
 
 def notes(groups: pd.DataFrame, ranked: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from src.errors import UserError
 from src.reporting import bootstrap
-from src.reporting.comparison import Comparison, should_grow
+from src.reporting.comparison import Comparison
 from src.reporting.tables import figure, signed
 from src.runs import history
 
@@ -49,9 +49,10 @@ def best_two(comparison: Comparison) -> str | None:
         return f"{chosen}. Whether they differ cannot be said: {told}"
     mean, intervals, missing = told
     known = [*map(str, intervals), *missing]
-    better = first if (mean > 0) == should_grow(comparison.runs, comparison.metric) else second
+    higher = history.higher_is_better(comparison.runs, comparison.metric)
     apart = all(interval.low > 0 or interval.high < 0 for interval in intervals)
-    verdict = f"they differ, {better} is better" if apart else "they are not shown to differ"
+    better = "" if higher is None else f", {first if (mean > 0) == higher else second} is better"
+    verdict = f"they differ{better}" if apart else "they are not shown to differ"
     return f"{chosen}. Test {comparison.metric} differs by {signed(mean)}, 95 % interval {'; '.join(known)}: {verdict}"
 
 

@@ -69,6 +69,15 @@ def runs(*logs: Path | str, begun: bool = False) -> pd.DataFrame:
     return whole.sort_values("started", key=lambda times: times.astype(str), kind="stable", ignore_index=True)
 
 
+def higher_is_better(runs: pd.DataFrame, metric: str) -> bool | None:
+    """Return :func:`src.runs.result.higher_is_better` for rows of :func:`runs`; the newest that stores it decides."""
+    stored = {
+        str(name).partition(".")[2]: values.dropna() for name, values in runs.filter(regex=r"^higher_is_better\.").items()
+    }
+    directions = {name: bool(values.iloc[-1]) for name, values in stored.items() if len(values)}
+    return results.higher_is_better({"higher_is_better": directions}, metric)
+
+
 def run_folders(logs: Path | str) -> Iterator[str]:
     """The folders of all runs below a folder, itself included; what lies inside a run is not looked at."""
     for folder, inside, files in os.walk(logs):

@@ -10,6 +10,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -27,38 +28,26 @@ if TYPE_CHECKING:
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without its compiled part PyYAML is slower, and as good
 PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "scikit-learn", "pandas", "numpy")
 
-# Direction of metrics in runs stored before `result.json` had the key `higher_is_better`: these are better the smaller they
-# are, all others the larger. A new metric needs no entry: its run stores the direction.
-SMALLER_IS_BETTER_IN_OLD_RUNS = (
-    "loss",
-    "mae",
-    "mape",
-    "smape",
-    "mase",
-    "mse",
-    "rmse",
-    "calibration_error",
-    "rollout_mae",
-    "rollout_rmse",
-    "rollout_mse",
+# Metrics of runs that an earlier version left without `higher_is_better`; higher values of all their other metrics are
+# better. A new metric needs no entry: its run stores the direction.
+LOWER_IS_BETTER_IN_OLD_RUNS = (
+    *("loss", "mae", "mape", "smape", "mase", "mse", "rmse", "calibration_error"),
+    *("rollout_mae", "rollout_rmse", "rollout_mse"),
 )
 
 
-def higher_is_better(result: dict[str, Any], metric: str) -> bool:
-    """Return whether larger values of a metric are better.
+def higher_is_better(result: Mapping[str, Any], metric: str) -> bool | None:
+    """Return whether a higher value of a metric is better.
 
     Args:
-        result: Content of a ``result.json``, of which the key ``higher_is_better`` decides.
-        metric: Name with or without its split (``r2``, ``val/loss``).
+        result: Content of the run's ``result.json``.
+        metric: Name of the metric, with or without its split (``val/r2``).
+
+    Returns:
+        None where the metric itself has no better direction.
     """
-    name = metric.rpartition("/")[2]
-    stored = result.get("higher_is_better") or {}
-    return bool(stored[name]) if name in stored else name not in SMALLER_IS_BETTER_IN_OLD_RUNS
-
-
-def is_error(metric: str) -> bool:
-    """Whether a metric of an old run is better the smaller it is. Use :func:`higher_is_better` instead."""
-    return not higher_is_better({}, metric)
+    name, stored = metric.rpartition("/")[2], result.get("higher_is_better")
+    return stored.get(name) if stored else name not in LOWER_IS_BETTER_IN_OLD_RUNS
 
 
 def start(**known: Any) -> dict[str, Any]:

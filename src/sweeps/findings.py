@@ -59,8 +59,8 @@ def best_job(table: pd.DataFrame) -> pd.Series | None:
 
 def ranked(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``summary.csv`` with the best validation value first, and those without one last."""
-    errors = table["monitor"].dropna().map(result.is_error).all()
-    return table.sort_values("best", ascending=bool(errors), kind="stable", ignore_index=True)
+    higher = table["higher_is_better"].dropna().any()
+    return table.sort_values("best", ascending=not higher, kind="stable", ignore_index=True)
 
 
 def command(run: str) -> str:

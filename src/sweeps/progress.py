@@ -103,7 +103,8 @@ def best(ended: dict[Path, dict[str, Any]]) -> str:
         return ""
     monitor = next(iter(measured.values()))["monitor"]
     by_run = {run: result["best"][monitor] for run, result in measured.items() if monitor in result["best"]}
-    chosen = (min if results.is_error(monitor) else max)(by_run, key=lambda run: by_run[run])
+    higher = results.higher_is_better(next(iter(measured.values())), monitor)
+    chosen = (max if higher else min)(by_run, key=lambda run: by_run[run])
     return f"{monitor} {by_run[chosen]:.4f} ({chosen.name})"
 
 

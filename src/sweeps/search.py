@@ -6,6 +6,7 @@ never stopped.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import math
 import os
@@ -18,11 +19,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from src.errors import UserError, sentence
-from src.runs import result
 from src.training import interrupt
 
 if TYPE_CHECKING:
@@ -170,8 +170,28 @@ def whole(value: Any) -> bool:
 
 
 def direction(config: DictConfig) -> Literal["minimize", "maximize"]:
-    """Where the best value of ``config.monitor`` lies."""
-    return "minimize" if result.is_error(config.monitor) else "maximize"
+    """Return where the best value of ``config.monitor`` lies; for a metric that takes the import of its class.
+
+    Raises:
+        UserError: The class cannot be imported, or does not say whether higher values are better.
+    """
+    name = config.monitor.rpartition("/")[2]
+    if name == "loss":
+        return "minimize"
+    metric = config.task.metrics[name]
+    try:
+        higher = getattr(get_object(metric._target_), "higher_is_better", None)
+        if higher is None:  # torchmetrics.Accuracy and its like choose a class by their arguments
+            made = instantiate(metric)
+            higher = (made(num_classes=2) if isinstance(made, functools.partial) else made).higher_is_better
+    except Exception as error:
+        raise UserError(f"task.metrics.{name}: {sentence(error.__cause__ or error)}") from error
+    if higher is None:
+        raise UserError(
+            f"monitor={config.monitor}: {metric._target_} does not say whether higher values are better; monitor another "
+            f"metric, or set higher_is_better in the metric's class"
+        )
+    return "maximize" if higher else "minimize"
 
 
 def check_sampler(config: DictConfig) -> None:

@@ -31,6 +31,10 @@ def summary(folder: Path) -> pd.DataFrame:
     overrides = [deciding(result.overrides(run)) for run in runs["run"]]
     table = runs.assign(job=numbers, overrides=[" ".join(texts) for texts in overrides])
     table["best"] = [row.get(f"best.{row.get('monitor')}") for _, row in table.iterrows()]
+    table["higher_is_better"] = [
+        None if pd.isna(monitor) else history.higher_is_better(runs.iloc[[place]], monitor)
+        for place, monitor in enumerate(table.get("monitor", [None] * len(table)))
+    ]
     metrics = {name: name.removeprefix("test.") for name in table if name.startswith("test.")}
     table = table.rename(columns=metrics).rename(columns={"seconds.total": "seconds"})
     group = [" ".join(sorted(text for text in texts if not text.startswith("seed="))) for texts in overrides]
@@ -38,7 +42,7 @@ def summary(folder: Path) -> pd.DataFrame:
         groups = table.groupby(group)[metric]
         table[f"{metric}_mean"], table[f"{metric}_sd"] = groups.transform("mean"), groups.transform("std")
     spread = [f"{metric}{suffix}" for metric in metrics.values() for suffix in ("", "_mean", "_sd")]
-    columns = [*JOB, "monitor", "best", *spread, "seconds", "run"]
+    columns = [*JOB, "monitor", "higher_is_better", "best", *spread, "seconds", "run"]
     return table.reindex(columns=columns).sort_values("job", ignore_index=True)
 
 

@@ -53,6 +53,13 @@ class Forecasting(Task):
         if not single:
             raise UserError("task.loss: must give an error for each value, as MSELoss and L1Loss with reduction=none do")
         self.level, self.forgetting, self.alpha, self.learn_padding = level, forgetting, alpha, learn_padding
+        # of the recursive forecast, see src.tasks.rollout
+        self.higher_is_better |= {
+            "rollout_mae": False,
+            "rollout_rmse": False,
+            "rollout_mse": False,
+            "rollout_coverage": True,
+        }
         self.register_buffer("half_width", torch.full((self.spec.outputs,), math.nan))
         for metric in self.metrics.values():
             if isinstance(metric, ScaledError):

@@ -57,6 +57,9 @@ class Task(LightningModule):
         self.metrics = {name: metric.set_dtype(torch.float64) for name, metric in metrics.items()}
         for metric in self.metrics.values():  # of several devices each has the outputs of all, and nothing to ask for
             metric.distributed_available_fn = alone
+        # a metric without a better direction is measured, but cannot be monitored
+        directions = {name: metric.higher_is_better for name, metric in metrics.items()}
+        self.higher_is_better = {"loss": False} | {name: bool(up) for name, up in directions.items() if up is not None}
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.l1, self.gradient_clip, self.seed = l1, gradient_clip, seed
         self.collected: dict[str, list[Batch]] = defaultdict(list)

@@ -85,6 +85,11 @@ def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Tas
     if (monitored := config.monitor.rpartition("/")[2]) not in {"loss", *task.metrics}:
         few = f"{len(data.spec.classes)} classes"
         raise UserError(f"monitor={config.monitor}: with {few} {monitored} tells nothing; monitor another metric")
+    if monitored not in task.higher_is_better:
+        raise UserError(
+            f"monitor={config.monitor}: {type(task.metrics[monitored]).__name__} does not say whether higher values are "
+            f"better; monitor another metric, or set higher_is_better in the metric's class"
+        )
     return task
 
 

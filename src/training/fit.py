@@ -39,12 +39,6 @@ def device(accelerator: str) -> str:
     return accelerator
 
 
-def higher_is_better(task: Task, monitor: str) -> bool:
-    """Whether ``monitor`` (``val/r2``) names a metric that should grow; every loss should shrink."""
-    metric = monitor.rpartition("/")[2]
-    return metric != "loss" and bool(task.metrics[metric].higher_is_better)
-
-
 class StopWhenAsked(Callback):
     """Ends a fit after the epoch in which somebody has asked for it."""
 
@@ -55,7 +49,7 @@ class StopWhenAsked(Callback):
 
 def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str) -> Trainer:
     """Lightning's Trainer with the configured callbacks and loggers, told what to monitor and where to write."""
-    watch = {"monitor": config.monitor, "mode": "max" if higher_is_better(task, config.monitor) else "min"}
+    watch = {"monitor": config.monitor, "mode": "max" if task.higher_is_better[config.monitor.rpartition("/")[2]] else "min"}
     place = {"dirpath": str(folder / "checkpoints")}
     more = {"early_stopping": watch, "best": watch | place, "last": place, "pruning": watch | {"folder": str(folder)}}
     chosen = {name: part for name, part in (config.get("callbacks") or {}).items() if part}

@@ -35,7 +35,7 @@ from src.tasks.task import Task
 from src.training import distributed, encoder, imagenet_labels, interrupt, loggers, summary, vectors
 from src.training.build import build, data_set, load_weights, quiet, settle
 from src.training.evaluation import measure
-from src.training.fit import device, fit_baseline, fit_network, higher_is_better
+from src.training.fit import device, fit_baseline, fit_network
 
 
 class Interrupted(Exception):  # noqa: N818  no error
@@ -156,6 +156,7 @@ def prepare(config: DictConfig, folder: Path, result: dict[str, Any]) -> tuple[I
         known = results.read(folder)["coverage"] if config.resume else None
         result["coverage"] = known or vectors.fill(task.network, data.spec.words, Path(config.vectors))
     result |= {"device": accelerator, "threads": torch.get_num_threads(), "fingerprint": data.fingerprint()}
+    result["higher_is_better"] = task.higher_is_better
     return data, task, accelerator
 
 
@@ -192,7 +193,7 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announc
         result["pruned"] = True
     result["seconds"]["fit"] = time.perf_counter() - begun
     epochs = history.load(folder)
-    result |= results.epochs(epochs, config.monitor, higher_is_better(task, config.monitor))
+    result |= results.epochs(epochs, config.monitor, bool(results.higher_is_better(result, config.monitor)))
     if result["status"] == "interrupted":
         result["seconds"]["total"] = time.perf_counter() - clock
         raise Interrupted
