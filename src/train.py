@@ -2,8 +2,8 @@
 
 python -m src.train data=nyse model=rnn                   one experiment
 python -m src.train -m model=rnn,lstm,gru seed=0,1,2      a sweep: every combination
-python -m src.train model=rnn model.replicas=20           twenty seeds that learn together, recorded as a sweep
-python -m src.train resume=logs/nyse_rnn/<time>           go on with a run
+python -m src.train model=rnn model.replicas=20           twenty seeds trained together, recorded as a sweep
+python -m src.train resume=logs/nyse_rnn/<time>           resume a run
 python -m src.train -m resume=logs/sweeps/<time>          run what is missing in a sweep
 python -m src.train model=lstm --cfg job                  show the configuration, run nothing
 """
@@ -11,7 +11,6 @@ python -m src.train model=lstm --cfg job                  show the configuration
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -28,13 +27,17 @@ from src.training.resume import resumed
 
 
 def train(config: DictConfig) -> float:
-    """Runs the experiment that ``config`` describes; returns the best value of ``config.monitor``."""
-    one = HydraConfig.get().mode == RunMode.RUN  # a sweep has a table of its own
-    with distributed.others(config):
-        with get_console().status("loading torch and Lightning") if one else nullcontext():
-            from src.training.run import run  # only once the configuration stands
+    """Run the experiment that ``config`` describes; return the best value of ``config.monitor``."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        from src.sweeps import job
 
-        return run(config)
+        return job.launch(config)
+    with distributed.others(config):
+        with get_console().status("loading torch and Lightning"):
+            from src.training import run  # noqa: F401  only after the configuration is checked
+        from src.training.launch import launch as launch_run
+
+        return launch_run(config)
 
 
 def main() -> None:

@@ -110,7 +110,7 @@ def begin(folder: Path, total: int) -> None:
             around.enter_context(FileLock(folder / ".lock", timeout=0))  # gone with the process, however it ends
         except Timeout:
             raise UserError(f"{folder}: another process is at work on this sweep; wait for it, or stop it") from None
-        around.enter_context(interrupt.listening())
+        around.enter_context(interrupt.stop_after_epoch())
         around.enter_context(Watch(folder, total, [path for path in folder.iterdir() if path.is_dir()]))
         _launched[:] = [Sweep(folder, total, around.pop_all())]
     if place is not None:
@@ -132,7 +132,7 @@ def summed_up() -> Iterator[None]:
         return
     from src.sweeps.summary import report
 
-    sweep = _launched.pop()
+    sweep, stopped = _launched.pop(), interrupt.requested()
     sweep.around.close()
     bad = report(sweep.folder)
     ended = sum(result["status"] != "interrupted" for result in told(sweep.folder))
@@ -140,7 +140,7 @@ def summed_up() -> Iterator[None]:
         print(f"{ended} of {sweep.total} jobs done; go on with: python -m src.train -m resume={shown(sweep.folder)}")
     if why is not None and not isinstance(why, SystemExit):
         raise why
-    if interrupt.asked():
+    if stopped:
         raise SystemExit(130)
     if bad or why:
         raise SystemExit(1)
@@ -178,9 +178,10 @@ class SweepLaunch(Callback):
             check_folder(config)
             for overrides in each:
                 try:
-                    experiment = checked(composed(config_name, overrides), config_name, overrides, sweep=True)
+                    experiment = checked(composed(config_name, overrides), config_name, overrides, several=True)
                 except UserError as error:
                     raise UserError(f"job {' '.join(overrides)}: {error}") from error
+                plan.check(experiment, config.hydra.runtime.choices.model)
                 notes |= set(ignored(experiment, overrides))
             if search.searches(config) and config.hydra.sweeper.sampler:
                 search.check_sampler(config)

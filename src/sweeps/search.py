@@ -216,7 +216,7 @@ def launch(sweeper: Any, overrides: list[str]) -> None:
     distributions = {key: domain.distribution() for key, domain in drawn.items()}
     begun = [trial for trial in study.get_trials() if not trial.state.is_finished()]
     at_once, job = sweeper.n_jobs or workers(sweeper.config.hydra.launcher), 0
-    while not interrupt.asked():
+    while not interrupt.requested():
         batch = [(trial.number, trial.params) for trial in begun[:at_once]]
         del begun[:at_once]
         for number in range(len(study.trials), min(sweeper.n_trials, len(study.trials) + at_once - len(batch))):
@@ -227,7 +227,7 @@ def launch(sweeper: Any, overrides: list[str]) -> None:
         jobs = [[*fixed, *texts(drawn, params)] for _, params in batch]
         ended = sweeper.launcher.launch(jobs, initial_job_idx=job)
         job += len(batch)
-        if interrupt.asked():  # which of them have come to their end shows when the search goes on
+        if interrupt.requested():  # which of them have come to their end shows when the search goes on
             break
         for (number, _), returned in zip(batch, ended, strict=True):
             tell(study, number, returned)

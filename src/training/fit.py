@@ -44,7 +44,9 @@ class StopWhenAsked(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # of several devices one hears it, and all must stop after the same epoch
-        trainer.should_stop = trainer.strategy.reduce_boolean_decision(trainer.should_stop or interrupt.asked(), all=False)
+        trainer.should_stop = trainer.strategy.reduce_boolean_decision(
+            trainer.should_stop or interrupt.requested(), all=False
+        )
 
 
 def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str) -> Trainer:
@@ -86,7 +88,7 @@ def learn(task: Task, data: InMemory, config: DictConfig, folder: Path, accelera
         rewind(folder, checkpoint)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        with interrupt.listening():
+        with interrupt.stop_after_epoch():
             trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # Lightning's answer to a second Ctrl-C, after which it ignores the signal
         signal.signal(signal.SIGINT, on_interrupt)
@@ -101,7 +103,7 @@ def ended(task: Task, trainer: Trainer, epochs: int) -> str:
     early = trainer.early_stopping_callback
     if task.pruned or (early and early.stopped_epoch):
         return "stopped early"
-    return "interrupted" if interrupt.asked() and trainer.current_epoch < epochs else "finished"
+    return "interrupted" if interrupt.requested() and trainer.current_epoch < epochs else "finished"
 
 
 def rewind(folder: Path, checkpoint: Path) -> None:

@@ -1,33 +1,71 @@
-"""What happens around a run or a sweep of ``src.train``: checks before, folders that no other run has, a summary after."""
+"""A run from the command line: its folder before the run, and what is printed after it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from src.errors import UserError, refuse, sentence
-from src.runs.folder import claim, keep
+from src.runs.files import shown
+from src.runs.folder import claim, keep, undo
 from src.training import distributed
+from src.training.interrupt import stop_after_epoch
 from src.training.preflight import checked
 
 
 class Launch(Callback):
-    """Hydra's callback for ``src.train`` (``conf/hydra/default.yaml``).
+    """Hydra's callback for one run of ``src.train`` (``conf/hydra/default.yaml``).
 
-    Hydra turns an exception in a callback into a warning and goes on, so each ends the process itself.
+    Hydra turns an exception in a callback into a warning and continues, so the callback ends the process itself.
     """
 
     def on_run_start(self, config: DictConfig, config_name: str = "train", **_: Any) -> None:
-        if distributed.rank(config):  # the first process checks, and has the folder
+        if distributed.rank(config):  # the first process checks the configuration and owns the folder
             config.hydra.run.dir, config.hydra.output_subdir = ".", None
             config.hydra.job_logging.root.handlers = []
             return
         try:
-            experiment = checked(config, config_name, list(config.hydra.overrides.task), sweep=False)
+            experiment = checked(config, config_name, list(config.hydra.overrides.task), several=False)
             folder = keep(Path(experiment.resume)) if experiment.resume else claim(Path(config.hydra.run.dir))
         except Exception as error:
             refuse(sentence(error, named=not isinstance(error, UserError)))
         config.hydra.run.dir = str(folder)
+
+
+def launch(config: DictConfig) -> float:
+    """Run one experiment in Hydra's output folder, and print how it ended.
+
+    Returns:
+        The best value of ``config.monitor``; NaN where there is none.
+
+    Raises:
+        UserError: The run is refused before its training; its folder is as it was before.
+        SystemExit: The run failed or diverged (status 1), or was interrupted (130).
+    """
+    from src.training import run, summary  # imports torch, so only after the configuration is checked
+
+    if distributed.rank(config):
+        run.follow(config)
+        return float("nan")
+    hydra: Any = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    config.callbacks = {name: part for name, part in (config.callbacks or {}).items() if name != "pruning"}
+    result = run.new_result(config, hydra.runtime.choices, list(hydra.overrides.task))
+    try:
+        with stop_after_epoch():
+            run.run(config, folder, result)
+    except run.Interrupted:
+        print(f"interrupted; resume it with: python -m src.train resume={shown(folder)}")
+        raise SystemExit(130) from None
+    except UserError:
+        if result["status"] != "failed":  # refused, so nothing has been recorded
+            undo(folder)
+        raise
+    summary.show(result, folder)
+    if result["status"] in ("failed", "diverged"):
+        raise SystemExit(1)
+    return result["best"][config.monitor] if result["best"] else float("nan")

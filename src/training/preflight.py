@@ -15,25 +15,33 @@ from src.config.overrides import ignored
 from src.config.schema import check, trains
 from src.errors import UserError
 from src.runs import result as results
-from src.sweeps.stacked import plan
 from src.training import distributed, encoder, vectors, weights
 
 # What loggers need besides Lightning; each is an extra of the same name.
 NEEDED = {"src.training.loggers.TensorBoard": "tensorboard", "src.training.loggers.MLflow": "mlflow"}
 
 
-def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: bool) -> DictConfig:
-    """Returns a job's configuration without Hydra's, or raises a UserError if it cannot work."""
+def checked(config: DictConfig, config_name: str, overrides: list[str], several: bool) -> DictConfig:
+    """Return a run's configuration without Hydra's part.
+
+    Args:
+        config: Composed configuration, Hydra's part included.
+        config_name: Name of its primary file in `conf/`.
+        overrides: Overrides that it was composed from.
+        several: True for one of several runs that are launched together.
+
+    Raises:
+        UserError: The run cannot work.
+    """
     choices = config.hydra.runtime.choices
     config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     try:
         check(config, reference(config_name, overrides), choices.data, choices.model)
     except OmegaConfBaseException as error:
         raise UserError(explain(error, config_name, overrides)) from error
-    plan.check(config, choices.model)
     if config.data.get("present"):
         get_method(config.data.present)(config.data)
-    if not sweep and (idle := ignored(config, overrides)):
+    if not several and (idle := ignored(config, overrides)):
         raise UserError(f"{idle[0]}: means nothing to {choices.model}, a baseline without a training loop; leave it out")
     if config.data.input not in ("tokens", "bag") and (
         no := [key for key in overrides if key.startswith(("model.embedding.", "model.embedding="))]
@@ -41,7 +49,7 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
         raise UserError(f"{no[0]}: means nothing to data={choices.data}, which has no words; leave it out")
     if "encoder" in config and not config.resume:
         encoder.check(Path(config.encoder), config.data)
-    distributed.check(config, choices.model, trains(config.model), sweep)
+    distributed.check(config, choices.model, trains(config.model), several)
     for name, part in (config.get("logger") or {}).items():
         if part and (package := NEEDED.get(part._target_)) and importlib.util.find_spec(package) is None:
             raise UserError(f"logger={name}: needs the package {package}; pip install -e '.[{package}]'")
@@ -49,7 +57,7 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], sweep: b
     if config.vectors and not config.resume:
         vectors.check(Path(config.vectors), config, choices.model)
     if config.resume:
-        if sweep or not trains(config.model):
+        if several or not trains(config.model):
             raise UserError(f"resume={config.resume}: only a single run of a network can be resumed")
         check_unfinished(Path(config.resume), config)
     return config

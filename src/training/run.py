@@ -1,17 +1,16 @@
-"""One run: prepare, fit, test, and leave everything in its folder."""
+"""One run: prepare, fit, test, and record everything in its folder."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from hydra.types import RunMode
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,37 +22,33 @@ from src.errors import UserError, sentence
 from src.reporting import run_figures
 from src.runs import history
 from src.runs import result as results
-from src.runs.files import shown
-from src.runs.folder import undo
 from src.runs.settings import absolute
-from src.sweeps import job
-from src.sweeps.stacked import fit, plan
 from src.tasks import rollout
 from src.tasks.classification import Classification
 from src.tasks.forecasting import Forecasting
 from src.tasks.task import Task
-from src.training import distributed, encoder, imagenet_labels, interrupt, loggers, summary, vectors
+from src.training import distributed, encoder, imagenet_labels, loggers, summary, vectors
 from src.training.build import build, data_set, load_weights, quiet, settle
 from src.training.evaluation import measure
 from src.training.fit import device, fit_baseline, fit_network
 
+# Trains a task on data by epochs: (task, data, config, folder, accelerator) -> the run's status, and the seconds of the fit.
+Fit = Callable[[Task, InMemory, DictConfig, Path, str], tuple[str, float]]
+
 
 class Interrupted(Exception):  # noqa: N818  no error
-    """Ctrl-C during the fit; what is done is on disk."""
+    """Ctrl-C during the fit; the finished epochs are on disk."""
 
 
-def run(config: DictConfig) -> float:
-    """Runs one experiment in Hydra's output folder.
+def new_result(config: DictConfig, choices: Any, overrides: list[str]) -> dict[str, Any]:
+    """Return the ``result.json`` of a run that has not begun.
 
-    Returns:
-        The best value of ``config.monitor``; NaN for a failed job of a sweep, which goes on.
+    Args:
+        config: Configuration of the run.
+        choices: Names of the chosen ``data``, ``model`` and ``protocol``.
+        overrides: Overrides that the configuration was composed from.
     """
-    if distributed.rank(config):
-        return follow(config)
-    hydra: Any = HydraConfig.get()
-    folder, sweep = Path(hydra.runtime.output_dir), hydra.mode == RunMode.MULTIRUN
-    choices = hydra.runtime.choices
-    result = results.start(
+    return results.start(
         data=choices.data,
         model=choices.model,
         protocol=choices.protocol,
@@ -61,44 +56,60 @@ def run(config: DictConfig) -> float:
         seed=config.seed,
         split_seed=config.data.get("split_seed"),
         monitor=config.monitor,
-        documented=documented(config, list(hydra.overrides.task)),
+        documented=documented(config, overrides),
     )
-    if sweep:
-        if (best := job.done(folder, config, hydra)) is not None:
-            return best
-        if not config.resume:
-            results.write(folder, result)  # so that a crash is known for what it is
-    alone = ("progress",) if sweep else ("pruning",)  # a table takes the place of one, and the other looks at other jobs
-    config.callbacks = {name: part for name, part in (config.callbacks or {}).items() if name not in alone}
+
+
+def run(config: DictConfig, folder: Path, result: dict[str, Any], fit: Fit | None = None, announce: bool = True) -> None:
+    """Run one experiment in ``folder``, and fill ``result`` and the folder.
+
+    Args:
+        config: Configuration of the run.
+        folder: Folder of the run; it exists.
+        result: From :func:`new_result`.
+        fit: Trains the network; None trains it alone, by Lightning's Trainer.
+        announce: Print what runs before it is trained.
+
+    Raises:
+        Interrupted: Ctrl-C ended the fit; the run can be resumed.
+        UserError: The run is refused before its training; nothing is recorded, and the caller decides on the folder.
+        Exception: Any other error; ``result.json`` and ``train.log`` have recorded it.
+    """
     keep_paths(folder / ".hydra" / "config.yaml")
     try:
-        with interrupt.listening(told=not sweep):
-            experiment(config, folder, result, announced=not sweep)
+        experiment(config, folder, result, fit or alone, announce)
     except Interrupted:
         results.write(folder, result)
-        if not sweep:
-            print(f"interrupted; go on with: python -m src.train resume={shown(folder)}")
-            raise SystemExit(130) from None
+        raise
     except (Exception, SystemExit) as error:
-        wrong = error
-        if isinstance(error, InstantiationException):  # what a class said of its arguments
-            cause = error.__cause__ or error
-            wrong = cause if isinstance(cause, UserError) else UserError(sentence(cause))
-        if isinstance(wrong, UserError) and not sweep and result["seconds"]["fit"] is None:
-            undo(folder)
+        wrong = cause_of(error)
+        if isinstance(wrong, UserError) and result["seconds"]["fit"] is None:
             raise wrong from error
-        result |= {"status": "failed", "error": sentence(wrong, named=not isinstance(wrong, UserError))}
-        results.write(folder, result)
-        logging.getLogger(__name__).exception("the run failed")
-        if not sweep:
-            raise
+        record_failure(folder, result, wrong)
+        raise
     finally:
         loggers.finish(config, folder, result)
-    if not sweep:
-        summary.show(result, folder)
-    if result["status"] in ("failed", "diverged") and (not sweep or config.on_error == "stop"):
-        raise SystemExit(1)
-    return result["best"][config.monitor] if result["best"] else float("nan")
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return the error that a class raised for its arguments, in place of the one that Hydra wraps around it."""
+    if not isinstance(error, InstantiationException):
+        return error
+    cause = error.__cause__ or error
+    return cause if isinstance(cause, UserError) else UserError(sentence(cause))
+
+
+def record_failure(folder: Path, result: dict[str, Any], error: BaseException) -> None:
+    """Record an error in ``result.json``, and its traceback in ``train.log``; call it while the error is handled."""
+    result |= {"status": "failed", "error": sentence(error, named=not isinstance(error, UserError))}
+    results.write(folder, result)
+    logging.getLogger(__name__).exception("the run failed")
+
+
+def alone(task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str) -> tuple[str, float]:
+    """Train one network by Lightning's Trainer."""
+    begun = time.perf_counter()
+    return fit_network(task, data, config, folder, accelerator), time.perf_counter() - begun
 
 
 def keep_paths(stored: Path) -> None:
@@ -160,59 +171,63 @@ def prepare(config: DictConfig, folder: Path, result: dict[str, Any]) -> tuple[I
     return data, task, accelerator
 
 
-def experiment(config: DictConfig, folder: Path, result: dict[str, Any], announced: bool) -> None:
-    """Fills ``result`` and the folder; only when all else is there does ``result.json`` say how the run ended."""
+def experiment(config: DictConfig, folder: Path, result: dict[str, Any], fit: Fit, announce: bool) -> None:
+    """Fill ``result`` and the folder; ``result.json`` says how the run ended only after everything else is there."""
     clock = time.perf_counter()
     data, task, accelerator = prepare(config, folder, result)
     network = trains(config.model)
     if network:
         result["parameters"] = summary.describe(task, data, folder)
-    # until its end a run counts as interrupted, and a resumed one keeps what was known of it
+    # until its end a run counts as interrupted, and a resumed one keeps what its result.json already says
     results.write(folder, (results.read(folder) if config.resume else result) | {"status": "interrupted"})
-    if announced:
+    if announce:
         summary.announce(result, data)
-
-    begun = time.perf_counter()
-    result["seconds"]["setup"] = begun - clock
-    if "train" not in data.splits:  # pictures without classes: nothing to learn from
-        imagenet_labels.name(task, data, folder, accelerator, announced)
-        result["seconds"] |= {"test": time.perf_counter() - begun, "total": time.perf_counter() - clock}
+    result["seconds"]["setup"] = time.perf_counter() - clock
+    if "train" not in data.splits:  # images without classes: nothing to train on
+        begun = time.perf_counter()
+        imagenet_labels.name(task, data, folder, accelerator, announce)
+        result["seconds"]["test"] = time.perf_counter() - begun
         result["status"] = "finished"
-        results.write(folder, result)
-        return
-    if network and plan.jobs:
-        result["status"], seconds = fit.fit(task, data, config, folder, accelerator, result)
-        late = seconds - (time.perf_counter() - begun)  # the run's share of a stack's seconds, whichever job has spent them
-        begun, clock = begun - late, clock - late
-    elif network:
-        result["status"] = fit_network(task, data, config, folder, accelerator)
     else:
-        result["status"] = fit_baseline(task, data, config, folder)
-        result["parameters"] = summary.describe(task, data, folder)
-    if task.pruned:
-        result["pruned"] = True
-    result["seconds"]["fit"] = time.perf_counter() - begun
-    epochs = history.load(folder)
-    result |= results.epochs(epochs, config.monitor, bool(results.higher_is_better(result, config.monitor)))
-    if result["status"] == "interrupted":
-        result["seconds"]["total"] = time.perf_counter() - clock
-        raise Interrupted
-
-    begun = time.perf_counter()
-    if result["best"]:
-        load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
-        table, result["test"] = measure(task, data.batches("test"), accelerator, config.trainer.limit_test_batches)
-        if isinstance(task, Forecasting) and isinstance(data, Forecast):
-            widths = rollout.intervals(task, data)
-            widths.to_csv(folder / "interval.csv")
-            forecast, more = rollout.over_test(task, data, widths)
-            forecast.to_csv(folder / "forecast.csv", float_format="%.7g")
-            result["test"] |= more
-            run_figures.draw_forecast(folder / "plots" / "forecast.png", forecast, data)
-        table.to_csv(folder / "predictions.csv", float_format="%.7g")
-        if isinstance(task, Classification):
-            run_figures.per_class(table, task).to_csv(folder / "per_class.csv", float_format="%.7g")
-        run_figures.draw(folder, epochs, table, result, task, data)
-    result["seconds"]["test"] = time.perf_counter() - begun
-    result["seconds"]["total"] = time.perf_counter() - clock
+        if network:
+            result["status"], result["seconds"]["fit"] = fit(task, data, config, folder, accelerator)
+        else:
+            begun = time.perf_counter()
+            result["status"] = fit_baseline(task, data, config, folder)
+            result["seconds"]["fit"] = time.perf_counter() - begun
+            result["parameters"] = summary.describe(task, data, folder)
+        if task.pruned:
+            result["pruned"] = True
+        result |= results.epochs(history.load(folder), config.monitor, bool(results.higher_is_better(result, config.monitor)))
+        total(result)
+        if result["status"] == "interrupted":
+            raise Interrupted
+        begun = time.perf_counter()
+        if result["best"]:
+            test(config, folder, result, data, task, accelerator)
+        result["seconds"]["test"] = time.perf_counter() - begun
+    total(result)
     results.write(folder, result)
+
+
+def total(result: dict[str, Any]) -> None:
+    """Set the run's total seconds to the sum of its parts."""
+    parts = (result["seconds"][name] for name in ("setup", "fit", "test"))
+    result["seconds"]["total"] = sum(part or 0.0 for part in parts)
+
+
+def test(config: DictConfig, folder: Path, result: dict[str, Any], data: InMemory, task: Task, accelerator: str) -> None:
+    """Measure the chosen weights on the test split; write predictions, tables and plots."""
+    load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
+    table, result["test"] = measure(task, data.batches("test"), accelerator, config.trainer.limit_test_batches)
+    if isinstance(task, Forecasting) and isinstance(data, Forecast):
+        widths = rollout.intervals(task, data)
+        widths.to_csv(folder / "interval.csv")
+        forecast, more = rollout.over_test(task, data, widths)
+        forecast.to_csv(folder / "forecast.csv", float_format="%.7g")
+        result["test"] |= more
+        run_figures.draw_forecast(folder / "plots" / "forecast.png", forecast, data)
+    table.to_csv(folder / "predictions.csv", float_format="%.7g")
+    if isinstance(task, Classification):
+        run_figures.per_class(table, task).to_csv(folder / "per_class.csv", float_format="%.7g")
+    run_figures.draw(folder, history.load(folder), table, result, task, data)

@@ -154,7 +154,7 @@ def test_ctrl_c_ends_all_processes_and_the_run_can_go_on() -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.strip() == "stopping after this epoch; Ctrl-C again stops at once"
+    assert err.strip() == "stopping after this epoch; press Ctrl-C again to stop at once"
     assert "go on with: python -m src.train resume=run" in out
     assert result(Path("run"))["status"] == "interrupted"
     assert gone(other)

@@ -189,7 +189,7 @@ def train(learn: list[Replica], stack: Stack, data: InMemory, config: DictConfig
         learn_epoch(learn, stack, optimizer, data)
         validate(learn, stack, data)
         seconds = (time.perf_counter() - begun) / len(learn)
-        due = interrupt.asked() or time.perf_counter() - written > SECONDS or epoch + 1 == epochs
+        due = interrupt.requested() or time.perf_counter() - written > SECONDS or epoch + 1 == epochs
         written = time.perf_counter() if due else written
         for row, replica in enumerate(learn):
             hand_over(row, learn, stack, optimizer)
