@@ -10,10 +10,12 @@ from pathlib import Path
 
 from conftest import ROOT
 
+FILES = [path for folder in ("src", "hydra_plugins") for path in (ROOT / folder).rglob("*.py")]
+
 # Private name -> (where to find it, why it is used).
 USED = {
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper": "splits the overrides of a sweep into jobs as Hydra does",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor": "the trees in a stored gradient boosting; skops names it",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor": "trees of a stored gradient boosting",
 }
 
 
@@ -49,22 +51,11 @@ ATTRIBUTES = {
 
 
 def private_attributes(path: Path) -> set[str]:
-    """Attributes `x._name` that no code of the file defines."""
-    tree = ast.parse(path.read_text())
-    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    own |= {
-        target.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return {
-        name
-        for name in used - own
-        if name.startswith("_") and not name.startswith("__") and name not in ("_replace", "_fields")
-    }
+    """Attributes ``x._name`` that no code of the file defines."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    used = {node.attr for node in nodes if isinstance(node, ast.Attribute)} - {"_replace", "_fields"}
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return {name for name in used - own if name.startswith("_") and not name.startswith("__")}
 
 
 def test_private_attributes_are_listed() -> None:

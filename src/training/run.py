@@ -198,7 +198,9 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], fit: Fi
             result["parameters"] = summary.describe(task, data, folder)
         if task.pruned:
             result["pruned"] = True
-        result |= results.epochs(history.load(folder), config.monitor, bool(results.higher_is_better(result, config.monitor)))
+        result |= results.epochs(
+            history.load(folder), config.monitor, bool(results.higher_is_better(result, config.monitor))
+        )
         total(result)
         if result["status"] == "interrupted":
             raise Interrupted
