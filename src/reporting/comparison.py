@@ -9,7 +9,10 @@ import pandas as pd
 
 from src.errors import UserError, nearest
 from src.runs import history
-from src.runs.collect import BY, HIDDEN, apart, changed
+from src.runs.collect import CHOICES, changed, differences
+
+# Columns of runs that --by does not offer.
+HIDDEN = ("run", "error", "settings", "weights", "reason", "repeated", "experiment")
 
 
 class Comparison(NamedTuple):
@@ -65,7 +68,7 @@ def compare(runs: pd.DataFrame, by: list[str] | None = None, metric: str | None 
     Raises:
         UserError: A key or the metric is unknown.
     """
-    keys = list(dict.fromkeys(["data", *(BY if by is None else by)]))
+    keys = list(dict.fromkeys(["data", *(CHOICES if by is None else by)]))
     values = {key: column(runs, key) for key in keys}
     known = metrics(runs)
     if metric is not None and metric not in known:
@@ -77,7 +80,7 @@ def compare(runs: pd.DataFrame, by: list[str] | None = None, metric: str | None 
         while len(left) and (name := headline(left, metric)):
             ours = left[left[f"test.{name}"].notna()]
             shown = pd.DataFrame({key: values[key].loc[ours.index] for key in keys})
-            if by is None and (own := apart(ours)).any():
+            if by is None and (own := differences(ours)).any():
                 shown["settings"] = own
             found.append(side_by_side(str(data), name, ours, shown))
             left = left.drop(ours.index)

@@ -54,7 +54,7 @@ def differed(runs: pd.DataFrame) -> HTML:
     """The keys that were not the same in all runs, with their values."""
     rows = []
     for key, values in given(runs).items():
-        if str(key).startswith(collect.ASIDE) and "seed" not in str(key):
+        if str(key).startswith(collect.NEUTRAL) and "seed" not in str(key):
             continue
         told = values.value_counts(sort=False)
         few = ", ".join(f"{value} ({count})" for value, count in told.items()) if len(told) <= 20 else f"{len(told)} values"
@@ -75,7 +75,7 @@ def by_key(comparisons: list[Comparison]) -> Figure | HTML:
         (one, key, values)
         for one in comparisons
         for key, values in given(one.runs).items()
-        if not str(key).startswith(collect.ASIDE) and values.nunique() < min(len(values), 20)
+        if not str(key).startswith(collect.NEUTRAL) and values.nunique() < min(len(values), 20)
     ]
     if not panels:
         return HTML("<p>No key has several runs for each of its values.</p>")

@@ -1,9 +1,10 @@
-"""Runs as experiments: what each has set, whether it counts, and which are the same but for their seeds."""
+"""Runs as experiments: the settings of each run, whether it counts, and which runs differ only in their seeds."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,20 +13,29 @@ from src.errors import UserError
 from src.runs import history, result
 from src.runs.settings import IDLE
 
-BY = ["data", "model", "protocol"]
-COLUMNS = [*BY, "error", "seed", "split_seed", "honest", "monitor", "fingerprint", "parameters", "seconds.total"]
-HIDDEN = ("run", "error", "settings", "weights", "reason", "repeated")
+CHOICES = ["data", "model", "protocol"]
+SEEDS = ("seed", "data.split_seed")
+# Overrides that do not make another experiment of a run.
+NEUTRAL = (*IDLE, *SEEDS, "hydra.", "logger", "threads", "accelerator")
+COLUMNS = [*CHOICES, "error", "seed", "split_seed", "honest", "monitor", "fingerprint", "parameters", "seconds.total"]
 FIGURES = ("test.", "best.", "last.", "documented.", "parameters", "seconds.")
-# What the command line can set without making another experiment of a run.
-ASIDE = (*IDLE, "seed", "data.split_seed", "hydra.", "logger", "threads", "accelerator")
 
 
-def collect(folders: list[Path]) -> pd.DataFrame:
-    """All :func:`history.runs` below some folders, with what each has set (``settings``) and why it does not count.
+def collect(folders: list[Path], begun: bool = True) -> pd.DataFrame:
+    """Collect all runs below some folders, one row per run, oldest first.
 
-    ``reason`` is empty for a run that came to its end and was tested. Runs with the same settings, seeds and data are
-    repeats of one another, and all but the newest are ``repeated``: equal seeds have equal results, and would make the
-    spread over seeds look smaller than it is.
+    The columns are those of :func:`src.runs.history.runs`, and
+
+    - ``settings``: overrides of the command line by key;
+    - ``weights``: tested weights, ``best`` or ``last``;
+    - ``reason``: reason why the run does not count; empty for a run that finished and was tested;
+    - ``experiment``: see :func:`experiments`;
+    - ``repeated``: a newer run has the same experiment, seeds and data. Equal seeds have equal results, so older repeats
+      would make the spread over seeds look smaller than it is.
+
+    Args:
+        folders: Folders of one or many runs.
+        begun: Also list runs that were cut short before they had a ``result.json``.
 
     Raises:
         UserError: No run is below one of the folders.
@@ -33,66 +43,104 @@ def collect(folders: list[Path]) -> pd.DataFrame:
     for folder in folders:
         if next(history.run_folders(folder), None) is None:
             raise UserError(f"{folder}: no run is below it; give the folder of one or many runs, such as logs")
-    found = history.runs(*folders, begun=True)
-    found = found.reindex(columns=list(dict.fromkeys([*found, *COLUMNS])))
-    figures = [name for name in found if name.startswith(FIGURES)]
-    found[figures] = found[figures].apply(pd.to_numeric, errors="coerce").astype(float)  # whatever a foreign file has there
-    found = found.copy()  # in one piece: so many new columns are scattered
-    status, errors = found["status"].tolist(), found["error"].tolist()
-    settings: list[dict[str, str]] = []
-    weights = []
-    for place, run in enumerate(found["run"]):
-        settings.append({})
-        weights.append(tested_weights(Path(run)))
-        if status[place] != "unreadable":
-            try:
-                settings[-1] = overrides.keyed(result.overrides(run))
-            except UserError as error:
-                status[place], errors[place] = "unreadable", str(error)
-    reason = [name if pd.isna(error) else f"{name}: {error}" for name, error in zip(status, errors, strict=True)]
-    tested = found.filter(regex=r"^test\.").notna().any(axis=1)
-    for place, name in enumerate(status):
-        if name in ("finished", "stopped early"):
-            reason[place] = "" if tested[place] else f"{name}, but without test figures"
-            if "debug" in settings[place]:
-                reason[place] = f"debug={settings[place]['debug']}, which tells nothing of the network"
-    honest = found["honest"].astype("boolean").fillna(found["protocol"].eq("honest"))
-    more = pd.DataFrame({"settings": settings, "weights": weights, "reason": reason, "repeated": False}, index=found.index)
-    runs = pd.concat([found.drop(columns="honest"), more, honest.astype(bool)], axis=1)
-    counted = runs[runs["reason"] == ""]
-    experiment = [tuple(sorted(changed(own).items())) for own in counted["settings"]]
-    same = counted[[*BY, "seed", "split_seed", "fingerprint"]].assign(experiment=experiment)
-    runs.loc[counted.index, "repeated"] = same.duplicated(keep="last")  # they are sorted by time
-    return runs
+    runs = history.runs(*folders, begun=begun)
+    runs = runs.reindex(columns=list(dict.fromkeys([*runs, *COLUMNS])))
+    figures = [name for name in runs if name.startswith(FIGURES)]
+    runs[figures] = runs[figures].apply(pd.to_numeric, errors="coerce").astype(float)  # another tool may have left texts
+    runs = pd.concat([runs.copy(), pd.DataFrame([stored(Path(run)) for run in runs["run"]], runs.index)], axis=1)
+    damaged = (runs["damage"] != "") & (runs["status"] != "unreadable")
+    runs.loc[damaged, "status"] = "unreadable"
+    runs["error"] = runs["error"].astype(object).mask(damaged, runs["damage"])
+    runs["honest"] = runs["honest"].astype("boolean").fillna(runs["protocol"].eq("honest")).astype(bool)
+    tested = runs.filter(regex=r"^test\.").notna().any(axis=1)
+    runs["reason"] = list(map(exclusion, runs["status"], runs["error"], tested, runs["settings"]))
+    runs["experiment"] = experiments(runs)
+    same = runs.loc[runs["reason"] == "", ["experiment", "seed", "split_seed", "fingerprint"]]
+    runs["repeated"] = same.duplicated(keep="last").reindex(runs.index, fill_value=False)  # the last one is the newest
+    return runs.drop(columns="damage")
+
+
+def stored(run: Path) -> dict[str, Any]:
+    """Return columns that ``result.json`` does not hold; ``damage`` is the error if the overrides are unreadable."""
+    try:
+        settings, damage = overrides.keyed(result.overrides(run)), ""
+    except UserError as error:
+        settings, damage = {}, str(error)
+    return {"settings": settings, "weights": tested_weights(run), "damage": damage}
 
 
 def tested_weights(run: Path) -> str:
-    """Whether the weights of the ``best`` or of the ``last`` epoch were tested; the best where nothing is known."""
+    """Return ``last`` if the weights of the last epoch were tested, else ``best``."""
     try:
-        # the line is all that is wanted; thousands of whole configurations would take seconds to parse
-        said = re.search(r"^test_weights: (\w+)", (run / ".hydra" / "config.yaml").read_text(), re.MULTILINE)
+        # only this line matters; parsing thousands of whole configurations would take seconds
+        line = re.search(r"^test_weights: (\w+)", (run / ".hydra" / "config.yaml").read_text(), re.MULTILINE)
     except (OSError, ValueError):
         return "best"
-    return said[1] if said else "best"
+    return line[1] if line else "best"
+
+
+def exclusion(status: str, error: Any, tested: bool, settings: dict[str, str]) -> str:
+    """Return the reason why a run does not count; empty if it does."""
+    if status not in ("finished", "stopped early"):
+        return status if pd.isna(error) else f"{status}: {error}"
+    if not tested:
+        return f"{status}, but without test figures"
+    if "debug" in settings:
+        return f"debug={settings['debug']}, which does not measure the network"
+    return ""
 
 
 def changed(settings: dict[str, str]) -> dict[str, str]:
-    """Of what a command line has set, that which makes another experiment, beyond the columns that each table has."""
-    return {key: value for key, value in settings.items() if key not in BY and not key.startswith(ASIDE)}
+    """Return the settings that make another experiment, beyond data, model and protocol."""
+    return {key: value for key, value in settings.items() if key not in CHOICES and not key.startswith(NEUTRAL)}
 
 
-def apart(runs: pd.DataFrame) -> pd.Series:
-    """What each run has set that not all of them have, in words: the keys by their last parts, where these are enough.
+def experiments(runs: pd.DataFrame) -> pd.Series:
+    """Name the experiment of each run. Runs of one experiment differ only in their seeds.
 
-    Where the same settings have met different data - another file, or another version of it - its fingerprint follows.
+    Sweep summaries, comparisons and the reproduction table all pool runs by this name. Where the same settings and split
+    seed met different data (another file, or another version of it), the fingerprint is a part of the name.
+
+    Args:
+        runs: Columns ``data``, ``model``, ``protocol``, ``split_seed``, ``fingerprint`` and ``settings``, the overrides
+            of a run by key.
     """
-    own = [changed(one) for one in runs["settings"]]
-    common = set.intersection(*(set(one.items()) for one in own))
-    keys = {key for one in own for key in one}
-    last = {key: re.sub(r".*\.(?=[^._])|.*\.(?=[^.]+\._)", "", key) for key in keys}  # _target_ says nothing alone
-    short = {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}
-    texts = [" ".join(f"{short[key]}={one[key]}" for key in sorted(one) if (key, one[key]) not in common) for one in own]
-    told = pd.Series(texts, runs.index)
-    prints = runs["fingerprint"].astype(str)
-    several = prints.groupby([runs[key] for key in (*BY, "split_seed")] + [told], dropna=False).transform("nunique") > 1
-    return told.where(~several, (told + " fingerprint=" + prints.str[:6]).str.strip())
+    texts = []
+    for choices, settings in zip(runs[CHOICES].to_numpy(), runs["settings"], strict=True):
+        own = [f"{key}={value}" for key, value in sorted(changed(settings).items())]
+        texts.append(" ".join([*map(str, choices), *own]))
+    names = pd.Series(texts, runs.index, dtype=str)
+    versions = runs["fingerprint"].groupby([names, runs["split_seed"]], dropna=False).transform("nunique")
+    return names + (" fingerprint=" + runs["fingerprint"].astype(object).fillna("-").astype(str).str[:6]).where(
+        versions > 1, ""
+    )
+
+
+def aggregate(values: pd.Series, groups: pd.Series) -> pd.DataFrame:
+    """Aggregate a metric over the runs of each group.
+
+    Args:
+        values: Metric of each run; NaN where a run lacks it.
+        groups: Name of the group of each run, such as its experiment.
+
+    Returns:
+        One row per group in the order of their first runs: ``mean``, ``sd`` (sample standard deviation, NaN for one
+        value) and ``count`` of values.
+    """
+    return values.groupby(groups, sort=False).agg(mean="mean", sd="std", count="count")
+
+
+def differences(runs: pd.DataFrame) -> pd.Series:
+    """Describe each run by its settings that not all of the runs have, with short keys where these are unambiguous."""
+    own = [changed(settings) for settings in runs["settings"]]
+    common = set.intersection(*(set(settings.items()) for settings in own))
+    keys = {key for settings in own for key in settings}
+    last = {key: re.sub(r".*\.(?=[^._])|.*\.(?=[^.]+\._)", "", key) for key in keys}  # _target_ alone has no meaning
+    names = list(last.values())
+    short = {key: name if names.count(name) == 1 else key for key, name in last.items()}
+    texts = [
+        " ".join(f"{short[key]}={settings[key]}" for key in sorted(settings) if (key, settings[key]) not in common)
+        for settings in own
+    ]
+    fingerprints = runs["experiment"].str.extract(r"( fingerprint=\w+)$")[0].fillna("")
+    return (pd.Series(texts, runs.index, dtype=str) + fingerprints).str.strip()

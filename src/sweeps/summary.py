@@ -10,7 +10,7 @@ import pandas as pd
 
 from src.reporting import plots
 from src.reporting.tables import display, figure, plain, pm
-from src.runs import history, result
+from src.runs import collect, history, result
 from src.runs import settings as identity
 from src.sweeps import findings
 
@@ -20,12 +20,12 @@ JOB = ["job", "data", "model", "protocol", "seed", "status", "error", "overrides
 
 
 def summary(folder: Path) -> pd.DataFrame:
-    """One row per job of a sweep, with mean and standard deviation over the jobs that differ only in ``seed``.
+    """Summarise the jobs of a sweep, one row per job.
 
     ``best`` is the best value of the monitored metric, ``<metric>`` the test value, ``<metric>_mean`` and ``<metric>_sd``
-    those of the job's group.
+    are taken over the job's experiment: the jobs that differ from it only in their seeds.
     """
-    runs = history.runs(folder)
+    runs = collect.collect([folder], begun=False)
     runs = runs[[not again for again in replaced(runs)]].reset_index(drop=True)
     numbers = [result.number(run) for run in runs["run"]]
     overrides = [deciding(result.overrides(run)) for run in runs["run"]]
@@ -37,10 +37,10 @@ def summary(folder: Path) -> pd.DataFrame:
     ]
     metrics = {name: name.removeprefix("test.") for name in table if name.startswith("test.")}
     table = table.rename(columns=metrics).rename(columns={"seconds.total": "seconds"})
-    group = [" ".join(sorted(text for text in texts if not text.startswith("seed="))) for texts in overrides]
     for metric in metrics.values():
-        groups = table.groupby(group)[metric]
-        table[f"{metric}_mean"], table[f"{metric}_sd"] = groups.transform("mean"), groups.transform("std")
+        spread_of = collect.aggregate(table[metric], table["experiment"])
+        table[f"{metric}_mean"] = table["experiment"].map(spread_of["mean"])
+        table[f"{metric}_sd"] = table["experiment"].map(spread_of["sd"])
     spread = [f"{metric}{suffix}" for metric in metrics.values() for suffix in ("", "_mean", "_sd")]
     columns = [*JOB, "monitor", "higher_is_better", "best", *spread, "seconds", "run"]
     return table.reindex(columns=columns).sort_values("job", ignore_index=True)
@@ -69,8 +69,8 @@ def report(folder: Path) -> int:
     drawn = findings.searched(folder)
     if drawn:
         table = findings.ranked(table)
-    given = history.given([deciding(result.overrides(run)) for run in table["run"]])
-    keys = [key for key in given if key != "seed" and given[key].nunique(dropna=False) > 1]
+    given = history.given([result.overrides(run) for run in table["run"]])
+    keys = [key for key in given if not key.startswith(collect.NEUTRAL) and given[key].nunique(dropna=False) > 1]
     means = [name for name in table if name.endswith("_mean") and not name.startswith("loss")][:2]
     heads = [name.removesuffix("_mean") for name in means]
     names = [key.rpartition(".")[2] for key in keys]
@@ -111,8 +111,8 @@ def by_key(folder: Path, table: pd.DataFrame, given: pd.DataFrame, metric: str) 
     shown = plain("key", "value", "jobs", metric)
     for key, name in zip(given, short, strict=True):
         jobs = table.assign(**{name: given[key].fillna("")}).dropna(subset=[metric])
-        for value, values in jobs.groupby(name, sort=False)[metric]:
-            shown.add_row(name, str(value), str(len(values)), pm(values.mean(), values.std()))
+        for value, (mean, sd, count) in collect.aggregate(jobs[metric], jobs[name]).iterrows():
+            shown.add_row(name, str(value), str(int(count)), pm(mean, sd))
         picture = f"by_{name if short.count(name) == 1 else key}.png"
         plots.save(folder / "plots" / picture, functools.partial(plots.spread, jobs, metric=metric, by=name))
     if len(short) > 1:

@@ -42,6 +42,18 @@ def test_a_sweep_ends_with_a_table_and_a_summary(call, monkeypatch: pytest.Monke
     assert re.search(r"linear +2 +\d\.\d{4} +-?\d\.\d{4}±\d\.\d{4}", out)
 
 
+def test_jobs_that_differ_only_in_seeds_are_one_group_for_the_sweep_and_for_compare(call) -> None:
+    status, out, _ = call("-m", "data=hitters", "model=ols", "data.split_seed=0,1,2")
+    assert status == 0
+    table = pd.read_csv(sweep_folder(out) / "summary.csv")
+    assert table["mae"].nunique() == 3
+    spread = f"{table['mae'].mean():.2f}±{table['mae'].std():.2f}"
+    assert table["mae_sd"].to_numpy() == pytest.approx(table["mae"].std())
+    assert re.search(rf"^3 .*{re.escape(spread)}", out, re.MULTILINE), "one line of three jobs"
+    _, out, _ = call("logs", entry="compare")
+    assert re.search(rf"^ols +honest +3 +{re.escape(spread)}", out, re.MULTILINE)
+
+
 def test_a_job_alone_equals_the_job_in_a_sweep(call, train) -> None:
     _, out, _ = call("-m", "model=rnn,lstm", "seed=0,1", "trainer.max_epochs=2")
     inside = sweep_folder(out) / "3_nyse_lstm"
