@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from src.config.app import app
+from src.config.overrides import written
 from src.data.text.keras_files import split
 from src.errors import UserError, refuse
 from src.runs import files, result
@@ -134,11 +135,8 @@ def one_text(folder: Path, text: str) -> None:
 
 def plain(argument: str) -> str:
     """A text of the command line as Hydra reads it whole: without the signs that no text keeps, in quotes."""
-    key, _, text = argument.partition("=")
-    if key != "text":
-        return argument
-    words = " ".join(split(text)).replace("'", "\\'")
-    return f"text='{words}'"
+    text = argument.removeprefix("text=")
+    return argument if text == argument else written("text", " ".join(split(text)))
 
 
 def further_steps(folder: Path, steps: int, origin: str, path: Path) -> None:

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from src.config.compose import CONF, GROUPS, compose, keys, options, reference
+from src.config.overrides import given, unreadable
 from src.errors import UserError, nearest, refuse, sentence
 
 # Hydra's plugins, and the extra of pyproject.toml that brings each.
@@ -64,7 +65,7 @@ def app(task: Callable[[DictConfig], Any], config_name: str) -> Callable[[], Non
 
 def help_text(usage: str, config_name: str, arguments: list[str]) -> str:
     """Usage, the groups with their options, and the configuration with the chosen ones; Hydra's own takes twice as long."""
-    config = compose(config_name, [text for text in arguments if not text.startswith("-")])
+    config = compose(config_name, given(arguments))
     lines = [usage.strip(), ""]
     if config_name == "train":
         lines += ["Choose with group=option:", ""]
@@ -75,7 +76,7 @@ def help_text(usage: str, config_name: str, arguments: list[str]) -> str:
 def explain(error: Exception, config_name: str, arguments: list[str]) -> str:
     """Says in one sentence which override Hydra could not apply, and the nearest name that it could."""
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot be read as key=value; put quotes around odd characters, as in 'key=\"a b\"'"
+        return unreadable(error.override)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         if extra := EXTRAS.get(error.missing_cfg_file):
             choice = "=".join(error.missing_cfg_file.rsplit("/", 1))
@@ -84,7 +85,7 @@ def explain(error: Exception, config_name: str, arguments: list[str]) -> str:
         known = [*options(group), *(path.rpartition("/")[2] for path in EXTRAS if path.startswith(f"{group}/"))]
         return f"{group}={name}: there is no such {group or 'config'}; {nearest(name, known)}"
     if unknown := re.search(r"Could not (?:override|append to config|delete).*?'?([\w.@/-]+)'?[.:]", str(error)):
-        return unknown_key(unknown[1], keys(reference(config_name, arguments)))
+        return unknown_key(unknown[1], keys(reference(config_name, given(arguments))))
     return sentence(error)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+
+from src.config.overrides import parse
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -42,9 +43,10 @@ def chosen(config_name: str, groups: tuple[str, ...]) -> DictConfig:
 
 
 def is_choice(override: str) -> bool:
-    """Whether an override chooses from a config group (``model=lstm``) instead of setting a value."""
-    group, _, name = override.lstrip("+~").partition("=")
-    return (CONF / group.split("@")[0]).is_dir() and (name == "null" or (CONF / group / f"{name}.yaml").is_file())
+    """Return whether an override chooses from a config group (``model=lstm``) instead of setting a value."""
+    (parsed,) = parse([override])
+    group, name = CONF / parsed.key_or_group, parsed.value()
+    return group.is_dir() and not parsed.is_delete() and (name is None or (group / f"{name}.yaml").is_file())
 
 
 def compose(config_name: str, overrides: list[str], return_hydra_config: bool = False) -> DictConfig:
@@ -74,5 +76,4 @@ def jobs(overrides: list[str]) -> list[list[str]]:
     """The overrides of every job of a sweep over lists and ranges of values, in the order in which they run."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
-    return BasicSweeper.split_arguments(parsed, None)[0]
+    return BasicSweeper.split_arguments(parse(overrides, GlobalHydra.instance().config_loader()), None)[0]

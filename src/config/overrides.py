@@ -1,25 +1,82 @@
-"""Overrides of a command line: their keys, and which of them a model ignores."""
+"""Overrides of a command line (``model.dropout=0.1``, ``+a=1``, ``~b``), read by Hydra's own parser."""
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from src.config.schema import trains
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import OverrideParseException
 
-
-def key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
-
-
-def keyed(overrides: list[str]) -> dict[str, str]:
-    """Overrides by their keys."""
-    return dict(text.lstrip("+~").partition("=")[::2] for text in overrides)
+from src.errors import UserError
 
 
-# What only the training loop reads; a baseline is fitted in closed form and has none.
-LOOP_ONLY = ("trainer.", "callbacks.", "task.optimizer", "scheduler=", "task.scheduler", "task.gradient_clip", "task.l1")
+def parse(overrides: Iterable[str], config_loader: ConfigLoader | None = None) -> list[Override]:
+    """Return the parsed overrides.
+
+    Args:
+        overrides: Texts such as ``seed=0,1``.
+        config_loader: Hydra's loader, which a sweep over ``glob(*)`` needs to list the options of a group.
+
+    Raises:
+        UserError: One of them cannot be read.
+    """
+    if config_loader is None:
+        return [_parsed(text) for text in overrides]
+    try:
+        return OverridesParser.create(config_loader).parse_overrides(list(overrides))
+    except OverrideParseException as error:
+        raise UserError(unreadable(error.override)) from error
 
 
-def ignored(config: DictConfig, overrides: list[str]) -> list[str]:
-    """The overrides that mean nothing to a baseline, which has no training loop."""
-    return [] if trains(config.model) else [text for text in overrides if text.lstrip("+~").startswith(LOOP_ONLY)]
+@functools.lru_cache(maxsize=2**15)  # Hydra's parser takes half a millisecond, and the runs of a study share most overrides
+def _parsed(text: str) -> Override:
+    try:
+        return OverridesParser.create().parse_overrides([text])[0]
+    except OverrideParseException as error:
+        raise UserError(unreadable(text)) from error
+
+
+def unreadable(override: str) -> str:
+    """Return the sentence for a text that Hydra cannot parse."""
+    return f"{override}: cannot be read as key=value; put quotes around odd characters, as in 'key=\"a b\"'"
+
+
+def given(arguments: Sequence[str]) -> list[str]:
+    """Return the overrides among the arguments of a command line; the rest are Hydra's options and their values."""
+    return [text for text in arguments if not text.startswith("-") and ("=" in text or text.startswith("~"))]
+
+
+def key(override: str | Override) -> str:
+    """Return the dotted key, or the group, that an override sets."""
+    parsed = _parsed(override) if isinstance(override, str) else override
+    return parsed.key_or_group if parsed.package is None else f"{parsed.key_or_group}@{parsed.package}"
+
+
+def value(override: str | Override) -> Any:
+    """Return the plain value of an override: None if it deletes a key, Hydra's ``Sweep`` if it lists several values."""
+    return (_parsed(override) if isinstance(override, str) else override).value()
+
+
+def text(override: str | Override) -> str:
+    """Return the value as text, the same for ``1e-3`` and ``0.001``, ``True`` and ``true``, ``'a'`` and ``a``."""
+    parsed = _parsed(override) if isinstance(override, str) else override
+    plain = parsed.value()
+    if parsed.is_sweep_override():
+        return str(parsed.input_line).partition("=")[2]
+    if isinstance(plain, str):
+        return plain
+    return str(plain).lower() if isinstance(plain, bool) else parsed.get_value_element_as_str()
+
+
+def keyed(overrides: Iterable[str]) -> dict[str, str]:
+    """Return the texts of overrides by their keys."""
+    return {key(override): text(override) for override in overrides}
+
+
+def written(key: str, value: str) -> str:
+    """Return the override that sets ``key`` to a text, whatever characters the text has."""
+    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.app import unknown_key
 from src.config.compose import CONF, leaves, options
+from src.config.overrides import key as key_of
 from src.config.ranges import TERMS, is_number
 from src.errors import UserError
 
@@ -27,6 +28,14 @@ INSTEAD = {
     "trainer.max_steps": "use trainer.max_epochs",
     "trainer.overfit_batches": "use debug=overfit",
 }
+
+# What only the training loop reads; a baseline is fitted in closed form and has none.
+LOOP_ONLY = ("trainer.", "callbacks.", "task.optimizer", "scheduler", "task.scheduler", "task.gradient_clip", "task.l1")
+
+
+def ignored(config: DictConfig, overrides: list[str]) -> list[str]:
+    """Return the overrides that have no effect on a baseline, which has no training loop."""
+    return [] if trains(config.model) else [text for text in overrides if key_of(text).startswith(LOOP_ONLY)]
 
 
 def trains(model: DictConfig) -> bool:

@@ -7,6 +7,8 @@ import json
 import zipfile
 from typing import Any
 
+from src.config.overrides import parse
+
 # Module of the stored name -> module of the class today.
 MODULES = {
     "src.baselines": "src.baselines.estimator",
@@ -50,8 +52,11 @@ def current_targets(config: Any) -> Any:
 
 def current_override(override: str) -> str:
     """Return an override of a command line, ``key=value``, with the name that a class has today."""
-    key, equals, value = override.partition("=")
-    return f"{key}={current(value)}" if equals and key.endswith("_target_") else override
+    (parsed,) = parse([override])
+    value = parsed.value()
+    if isinstance(value, str) and parsed.key_or_group.endswith("_target_"):
+        return f"{parsed.get_key_element()}={current(value)}"
+    return override
 
 
 def current_skops(stored: bytes) -> bytes:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from src.config.overrides import parse
 from src.errors import UserError, sentence
 from src.runs import moved
 
@@ -169,8 +170,10 @@ def overrides(run: Path | str) -> list[str]:
     path = Path(run) / ".hydra" / "overrides.yaml"
     try:
         # OmegaConf would take twenty times as long, which thousands of runs make felt
-        return [str(text) for text in yaml.load(path.read_text(), LOADER) or []]
+        stored = [str(text) for text in yaml.load(path.read_text(), LOADER) or []]
+        parse(stored)
+        return stored
     except FileNotFoundError:
         return []
-    except (yaml.YAMLError, OSError, ValueError, TypeError) as error:
+    except (yaml.YAMLError, OSError, ValueError, TypeError, UserError) as error:
         raise UserError(f"{path}: cannot be read ({sentence(error)})") from error

@@ -22,7 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.config.app import explain
 from src.config.compose import compose, jobs
-from src.config.overrides import ignored, key
+from src.config.overrides import key
+from src.config.schema import ignored
 from src.errors import UserError, refuse, sentence
 from src.runs import result as results
 from src.runs.files import shown

@@ -11,8 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.config.app import explain
 from src.config.compose import reference
-from src.config.overrides import ignored
-from src.config.schema import check, trains
+from src.config.overrides import key
+from src.config.schema import check, ignored, trains
 from src.errors import UserError
 from src.runs import result as results
 from src.training import distributed, encoder, vectors, weights
@@ -44,7 +44,7 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], several:
     if not several and (idle := ignored(config, overrides)):
         raise UserError(f"{idle[0]}: means nothing to {choices.model}, a baseline without a training loop; leave it out")
     if config.data.input not in ("tokens", "bag") and (
-        no := [key for key in overrides if key.startswith(("model.embedding.", "model.embedding="))]
+        no := [text for text in overrides if f"{key(text)}.".startswith("model.embedding.")]
     ):
         raise UserError(f"{no[0]}: means nothing to data={choices.data}, which has no words; leave it out")
     if "encoder" in config and not config.resume:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from src.config import overrides
 from src.errors import UserError, sentence
 from src.runs import moved
 
 # A resumed run keeps its experiment; only how long and on what it goes on may change.
-RESUMABLE = ("resume=", "trainer.", "accelerator=", "threads=", "callbacks.progress=")
+RESUMABLE = ("resume", "trainer.", "accelerator", "threads", "callbacks.progress")
 
 
 def resumed(arguments: list[str]) -> list[str]:
@@ -20,23 +21,23 @@ def resumed(arguments: list[str]) -> list[str]:
     Raises:
         UserError: There is no run to go on with, or the arguments would make it another experiment.
     """
-    given = [text for text in arguments if not text.startswith("-")]
-    resume = next((text for text in reversed(given) if text.lstrip("+").startswith("resume=")), "resume=null")
-    folder = resume.partition("=")[2].strip("'\"")
+    given = overrides.given(arguments)
+    folder = overrides.keyed(given).get("resume", "null")
     if folder == "null":
         return arguments
     stored = Path(folder) / ".hydra" / "overrides.yaml"
     if not folder or not stored.is_file() or not (Path(folder) / "checkpoints" / "last.ckpt").is_file():
         raise UserError(f"resume={folder}: no run with a checkpoint is there; give the folder that a run printed")
     try:
-        old = [moved.current_override(str(text)) for text in OmegaConf.load(stored)]
+        old = {moved.current_override(str(text)): overrides.key(str(text)) for text in OmegaConf.load(stored)}
     except Exception as error:
         raise UserError(f"{stored}: cannot be read ({sentence(error)})") from error
-    for text in given:
-        if text not in old and not text.lstrip("+~").startswith(RESUMABLE):
+    new = {text: overrides.key(text) for text in given}
+    for text, key in new.items():
+        if text not in old and not key.startswith(RESUMABLE):
             raise UserError(
                 f"{text}: a resumed run stays the experiment it was; only {', '.join(RESUMABLE[1:])} may be given"
             )
-    new = {text.lstrip("+~").partition("=")[0] for text in given}
-    kept = [text for text in old if text.lstrip("+~").partition("=")[0] not in {*new, "resume"}]
-    return [*kept, *(text for text in arguments if text != resume), f"resume='{os.path.abspath(folder)}'"]
+    kept = [text for text, key in old.items() if key not in {*new.values(), "resume"}]
+    beside = [text for text in arguments if new.get(text) != "resume"]
+    return [*kept, *beside, overrides.written("resume", os.path.abspath(folder))]

@@ -15,6 +15,7 @@ from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from src.config.compose import reference
+from src.config.overrides import key as key_of
 from src.config.schema import trains
 from src.data.datamodule import InMemory
 from src.data.series.csv import Forecast
@@ -123,8 +124,8 @@ def keep_paths(stored: Path) -> None:
 def documented(config: DictConfig, overrides: list[str]) -> dict[str, float] | None:
     """The source's figures for this pairing, unless the run predicts something else or sees only a part of it."""
     same = ("day_of_week", "scaling", "validation", "batch_size", "eval_batch_size")
-    usual = reference("train", [text for text in overrides if not text.startswith("debug=")])
-    keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
+    keys = [key_of(text) for text in overrides]
+    usual = reference("train", [text for key, text in zip(keys, overrides, strict=True) if key != "debug"])
     changed = [
         key
         for key in keys
@@ -132,7 +133,7 @@ def documented(config: DictConfig, overrides: list[str]) -> dict[str, float] | N
         and key.removeprefix("data.") not in same
         and OmegaConf.select(config, key) != OmegaConf.select(usual, key)
     ]
-    if not config.documented or changed or any(text.startswith("debug=") for text in overrides):
+    if not config.documented or changed or "debug" in keys:
         return None
     return {name: value for name, value in config.documented.items() if value is not None} or None
 

@@ -1,0 +1,49 @@
+"""Overrides are read as Hydra reads them."""
+
+import pytest
+
+from src.config import overrides
+from src.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value", "text"),
+    [
+        ("seed=3", "seed", 3, "3"),
+        ("+task.optimizer.lr=1e-3", "task.optimizer.lr", 0.001, "0.001"),
+        ("++model.widths=[8,8]", "model.widths", [8, 8], "[8,8]"),
+        ("data.path='a=b, c.csv'", "data.path", "a=b, c.csv", "a=b, c.csv"),
+        ("model.bidirectional=True", "model.bidirectional", True, "true"),
+        ("callbacks.early_stopping=null", "callbacks.early_stopping", None, "null"),
+        ("~callbacks.progress", "callbacks.progress", None, "null"),
+        ("resume=", "resume", "", ""),
+        ("data@other=nyse", "data@other", "nyse", "nyse"),
+        ("+data.replace={2022-11-30:21927}", "data.replace", {"2022-11-30": 21927}, "{2022-11-30:21927}"),
+    ],
+)
+def test_key_value_and_text_of_an_override(override: str, key: str, value: object, text: str) -> None:
+    assert (overrides.key(override), overrides.value(override), overrides.text(override)) == (key, value, text)
+    assert overrides.keyed([override]) == {key: text}
+
+
+def test_a_list_of_values_keeps_its_text() -> None:
+    assert overrides.text("seed=range(0,5)") == "range(0,5)"
+    assert overrides.parse(["model=rnn,lstm"])[0].is_sweep_override()
+
+
+@pytest.mark.parametrize("text", ["a b.csv", "it's", 'say "no"', "a\\", "1,2", "x=[y", "${z}"])
+def test_a_written_override_is_read_back(text: str) -> None:
+    assert overrides.value(overrides.written("input", text)) == text
+
+
+def test_options_of_hydra_are_no_overrides() -> None:
+    assert overrides.given(["-m", "--cfg", "job", "seed=0,1", "~sweep"]) == ["seed=0,1", "~sweep"]
+
+
+def test_what_hydra_cannot_parse_is_refused() -> None:
+    with pytest.raises(UserError, match=r"data.path=a\[b: cannot be read as key=value; put quotes"):
+        overrides.parse(["data.path=a[b"])
+
+
+def test_an_override_that_many_runs_share_is_parsed_once() -> None:
+    assert overrides.parse(["model.hidden_size=8"])[0] is overrides.parse(["model.hidden_size=8"])[0]
