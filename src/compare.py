@@ -94,7 +94,7 @@ def compare(asked: argparse.Namespace) -> None:
 
 def show(one: Comparison, verdict: str | None) -> None:
     """Prints one table and what is to be said of it."""
-    from src.reporting.comparison_page import readable
+    from src.reporting.comparison import readable
     from src.reporting.tables import display, plain
 
     shown = readable(one)

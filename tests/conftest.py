@@ -53,6 +53,18 @@ def train(call: Callable[..., tuple[int, str, str]]) -> Callable[..., Path]:
     return run
 
 
+@pytest.fixture(scope="session")
+def hitters_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep over two models and two seeds, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("shared")
+    jobs = ["-m", "data=hitters", "model=linear,ols", "seed=0,1", "trainer.max_epochs=2", "hydra.sweep.dir=logs/sweep"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["src/train.py", *jobs])
+        importlib.import_module("src.train").main()
+    return folder / "logs" / "sweep"
+
+
 def result(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "result.json").read_text())
 

@@ -6,44 +6,8 @@ import tempfile
 from html import escape
 from pathlib import Path
 
-import pandas as pd
-
-from src.reporting.comparison import Comparison, only
+from src.reporting.comparison import Comparison, every_metric, readable
 from src.reporting.html import document, image, table
-from src.reporting.tables import pm, signed
-
-
-def readable(comparison: Comparison) -> pd.DataFrame:
-    """A column of texts for what tells groups apart, and one for each figure that any of them has."""
-    groups, metric = comparison.groups, comparison.metric
-    keys = list(groups.columns[: groups.columns.get_loc("runs")])
-    shown = {key: groups[key].astype(str) for key in keys if key != "data" or len(keys) == 1}
-    seeds = groups["seeds"].map(" ({} seeds)".format).where(groups["seeds"] != groups["runs"], "")
-    shown["runs"] = groups["runs"].astype(str) + groups["differing"].map(lambda keys: "*" if keys else "") + seeds
-    shown[metric] = spread(groups, metric)
-    shown[f"val/{metric}"] = groups["validation"].map(pm)
-    monitor = only(groups["monitor"])
-    if monitor != f"val/{metric}":
-        shown["best monitored" if monitor == "several" else f"best {monitor}"] = groups["monitored"].map(pm)
-    lowest, highest = (groups[f"parameters_{end}"].map("{:,.0f}".format) for end in ("min", "max"))
-    shown["parameters"] = lowest.where(lowest == highest, lowest + "-" + highest).replace("nan", "")
-    shown["seconds"] = groups["seconds"].map("{:,.1f}".format).replace("nan", "")
-    shown["documented"] = groups[f"{metric}_documented"].map(pm)
-    shown["difference"] = groups[f"{metric}_difference"].map(signed)
-    told = pd.DataFrame(shown)
-    told.index = pd.RangeIndex(1, len(told) + 1)
-    return told[[name for name in told if name in keys or told[name].ne("").any()]]
-
-
-def every_metric(comparison: Comparison) -> pd.DataFrame:
-    """The test metrics of each group, as texts."""
-    names = [name.removesuffix("_mean") for name in comparison.groups if name.endswith("_mean")]
-    return pd.DataFrame({name: spread(comparison.groups, name) for name in names}).rename_axis(None)
-
-
-def spread(groups: pd.DataFrame, metric: str) -> pd.Series:
-    """Mean ± standard deviation of each group."""
-    return groups[[f"{metric}_mean", f"{metric}_sd"]].apply(lambda row: pm(*row), axis=1)
 
 
 def page(comparisons: list[Comparison], verdicts: list[str | None], left_out: list[str]) -> str:

@@ -80,7 +80,7 @@ def metrics_of(comparison: Comparison, ax: Axes) -> Axes:
     told = f"test {metric} on {comparison.data}"
     runs = comparison.runs[comparison.runs["group"].isin(best)]
     runs = runs.assign(group=pd.Categorical(runs["group"], best), **{told: runs[f"test.{metric}"]})
-    return forest(runs.sort_values("group", kind="stable"), ax, told, comparison.groups[f"{metric}_documented"])
+    return forest(runs.sort_values("group", kind="stable"), ax, told, comparison.groups["documented"])
 
 
 def curves_of(comparison: Comparison, ax: Axes) -> Axes:

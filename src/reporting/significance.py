@@ -2,118 +2,262 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from src.config.schema import trains
 from src.errors import UserError
-from src.reporting import bootstrap
 from src.reporting.comparison import Comparison
 from src.reporting.tables import figure, signed
-from src.runs import history
+from src.runs import history, result
 
 RESAMPLES = 1000
-MOST_SEEDS = 10  # whose predictions are read
+CELLS = 2_000_000  # of a table of counts that is in memory at once
+MOST_SEEDS = 10  # of which the predictions are read
 FEW = 5  # seeds below which a t-test sees only large differences
+SEEDS = 5  # suggested where there are too few
+# Overrides that a suggested command leaves out, because they belong to one run.
+OWN = ("seed=", "hydra.", "sweep=", "resume=")
+
+# From how often each row counts (resamples, rows) to the metric of each resample (resamples,).
+Scorer = Callable[[np.ndarray], np.ndarray]
 
 
 class Interval(NamedTuple):
-    """A 95 % interval of a difference, and how it was found."""
+    """A 95 % interval of a difference, and its source."""
 
     low: float
     high: float
-    how: str
+    source: str
 
     def __str__(self) -> str:
-        return f"[{figure(self.low)}, {figure(self.high)}] {self.how}"
+        return f"[{figure(self.low)}, {figure(self.high)}] {self.source}"
+
+
+class Difference(NamedTuple):
+    """First minus second of two groups.
+
+    Attributes:
+        mean: Mean over the seeds that both have.
+        seeds: Number of these.
+        intervals: Intervals over seeds and over test rows, as far as they could be computed.
+        missing: Reasons for each interval that could not be computed.
+    """
+
+    mean: float
+    seeds: int
+    intervals: list[Interval]
+    missing: list[str]
+
+
+class UnpairedError(UserError):
+    """Two groups have nothing that could be paired."""
 
 
 def best_two(comparison: Comparison) -> str | None:
-    """One sentence on whether the best two groups differ in the test metric; None where there are no two.
+    """Say whether the best two groups differ in the test metric; None if there are not two, or no order.
 
-    The two are chosen by validation. The interval over seeds comes from a paired t-test, which takes the test rows as given.
-    The interval over test rows comes from a paired bootstrap of the mean over seeds, which takes the trained networks as
-    given, and the rows as independent: in series they are not quite, so there it is a little short.
+    The two are chosen by validation. The interval over seeds comes from a paired t-test, for given test rows. The interval
+    over test rows comes from a paired bootstrap of the mean over seeds, for given networks and independent rows: in a time
+    series they are not quite independent, so there the interval is slightly too short.
+
+    A verdict needs two common seeds, because one may be lucky, or two baselines, which no seed changes.
     """
     honest = comparison.groups[comparison.groups["honest"]]
     ranked = honest if len(honest) > 1 else comparison.groups
     if len(ranked) < 2 or not comparison.ranking:
         return None
-    first, second = ranked.index[:2]
+    names = list(ranked.index[:2])
     tested = "" if ranked["honest"].iloc[1] or not ranked["honest"].iloc[0] else ", which validated on the test rows"
-    chosen = f"The best two by {comparison.ranking}: {first}, and {second}{tested}"
-    runs = [comparison.runs[comparison.runs["group"] == name] for name in (first, second)]
-    told = difference(runs[0], runs[1], comparison.metric)
-    if isinstance(told, str):
-        return f"{chosen}. Whether they differ cannot be said: {told}"
-    mean, intervals, missing = told
-    known = [*map(str, intervals), *missing]
+    chosen = f"The best two by {comparison.ranking}: {names[0]}, and {names[1]}{tested}"
+    first, second = (comparison.runs[comparison.runs["group"] == name] for name in names)
+    try:
+        found = difference(first, second, comparison.metric)
+    except UnpairedError as error:
+        return f"{chosen}. Whether they differ cannot be said: {error}"
+    details = "; ".join([*map(str, found.intervals), *found.missing])
+    if not found.intervals:
+        said = f"{chosen}. Whether they differ cannot be said: {details}"
+    else:
+        said = f"{chosen}. Test {comparison.metric} differs by {signed(found.mean)}, 95 % interval {details}"
+    if found.seeds < 2 and not (deterministic(first) and deterministic(second)):
+        return f"{said}. One seed is not enough for a verdict; {more_seeds(first, second)}"
+    if not found.intervals:
+        return said
+    if any(interval.low <= 0 <= interval.high for interval in found.intervals):
+        return f"{said}: they are not shown to differ"
     higher = history.higher_is_better(comparison.runs, comparison.metric)
-    apart = all(interval.low > 0 or interval.high < 0 for interval in intervals)
-    better = "" if higher is None else f", {first if (mean > 0) == higher else second} is better"
-    verdict = f"they differ{better}" if apart else "they are not shown to differ"
-    return f"{chosen}. Test {comparison.metric} differs by {signed(mean)}, 95 % interval {'; '.join(known)}: {verdict}"
+    better = "" if higher is None else f", {names[0] if (found.mean > 0) == higher else names[1]} is better"
+    return f"{said}: they differ{better}"
 
 
-def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> tuple[float, list[Interval], list[str]] | str:
-    """First minus second, the mean over common seeds; its intervals; what is missing. Or else why there is no answer."""
+def deterministic(runs: pd.DataFrame) -> bool:
+    """Return whether the runs are of a baseline: without a training loop, no seed changes their results."""
+    try:
+        return not trains(result.configuration(Path(runs["run"].iloc[0])).model)
+    except UserError:
+        return False
+
+
+def more_seeds(first: pd.DataFrame, second: pd.DataFrame) -> str:
+    """Suggest commands that give both groups the same seeds, at least two."""
+    seeds = {int(seed) for runs in (first, second) for seed in runs["seed"].dropna()}
+    wanted = sorted(seeds if len(seeds) > 1 else seeds | set(range(SEEDS)))
+    commands = []
+    for runs in (first, second):
+        if set(wanted) - set(runs["seed"]):
+            own = [text for text in result.overrides(runs["run"].iloc[0]) if not text.lstrip("+~").startswith(OWN)]
+            commands.append(shlex.join(["python", "-m", "src.train", "-m", *own, f"seed={','.join(map(str, wanted))}"]))
+    return f"run {' and '.join(commands or ['both with the same seeds'])}"
+
+
+def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> Difference:
+    """Compare two groups of runs in a test metric, seed by seed.
+
+    Raises:
+        UnpairedError: No seed or no test row is common to both, or a group has several runs of one seed.
+    """
     seeds = ["seed", "split_seed"]
     for runs in (first, second):
         if runs.duplicated(seeds).any():
-            return f"{runs['group'].iloc[0]} has several runs of one seed, which differ in something else"
+            raise UnpairedError(f"{runs['group'].iloc[0]} has several runs of one seed, which differ in something else")
     needed = [*seeds, "run", f"test.{metric}"]
     both = first[needed].merge(second[needed], on=seeds, suffixes=("_1", "_2"))
     if both.empty:
-        return "they have no seed in common"
+        raise UnpairedError(f"they have no seed in common; {more_seeds(first, second)}")
     values = [both[f"test.{metric}_{number}"].to_numpy() for number in (1, 2)]
-    apart = values[0] - values[1]
+    by_seed = values[0] - values[1]
     intervals, missing = [], []
-    try:
-        pairs = [paired(pair, metric) for pair in both.head(MOST_SEEDS).to_dict("records")]
-        drawn = bootstrap.differences(pairs, RESAMPLES)
-        over = f"{len(pairs)} seeds" if len(pairs) > 1 else "one seed"
-        how = f"over {min(rows for *_, rows in pairs):,} test rows (paired bootstrap of {over})"
-        low, high = np.nanpercentile(drawn, [2.5, 97.5])
-        intervals.append(Interval(low, high, how))
-    except OtherRowsError as error:
-        return str(error)
-    except UserError as error:
-        missing.append(f"no bootstrap over test rows: {error}")
-    if len(both) > 1 and apart.std() > 1e-9 * np.abs(apart).max():
+    if len(both) == 1:
+        missing.append("no interval over seeds, because there is one")
+    elif by_seed.std() > 1e-9 * np.abs(by_seed).max():  # beyond rounding
         from scipy.stats import ttest_rel  # takes a second to import
 
         test = ttest_rel(*values)
         few = ", few" if len(both) < FEW else ""
-        how = f"over {len(both)} seeds{few} (paired t-test, p = {test.pvalue:.2g})"
+        source = f"over {len(both)} seeds{few} (paired t-test, p = {test.pvalue:.2g})"
         low, high = test.confidence_interval(0.95)
-        intervals.insert(0, Interval(low, high, how))
+        intervals.append(Interval(low, high, source))
     else:
-        missing.append("the spread over seeds is not known from one" if len(both) == 1 else "there is no spread over seeds")
-    return (float(apart.mean()), intervals, missing) if intervals else "; ".join(missing)
+        missing.append("no spread over seeds")
+    try:
+        pairs = [paired(pair, metric) for pair in both.head(MOST_SEEDS).to_dict("records")]
+        low, high = np.nanpercentile(differences(pairs, RESAMPLES), [2.5, 97.5])
+        seeds_read = f"{len(pairs)} seeds" if len(pairs) > 1 else "one seed"
+        rows = min(pair.rows for pair in pairs)
+        intervals.append(Interval(low, high, f"over {rows:,} test rows (paired bootstrap of {seeds_read})"))
+    except UnpairedError:
+        raise
+    except UserError as error:
+        missing.append(f"no bootstrap over test rows: {error}")
+    return Difference(float(by_seed.mean()), len(both), intervals, missing)
 
 
-class OtherRowsError(UserError):
-    """Two runs were tested on different rows, so that nothing about them is paired."""
+class Pair(NamedTuple):
+    """Two runs of one seed, each as its metric on weighted test rows."""
+
+    first: Scorer
+    second: Scorer
+    rows: int
 
 
-def paired(pair: dict[str, Any], metric: str) -> bootstrap.Pair:
-    """Two runs of one seed, each as its metric on weighted test rows.
+def paired(pair: dict[str, Any], metric: str) -> Pair:
+    """Read the predictions of two runs of one seed.
 
     Raises:
-        OtherRowsError: Their test rows or targets differ.
-        UserError: There are no predictions, or the metric does not come out of them.
+        UnpairedError: Their test rows or targets differ.
+        UserError: There are no predictions, or the metric cannot be computed from them.
     """
     tables = [history.predictions(pair[f"run_{number}"]) for number in (1, 2)]
     targets = [table.filter(regex=r"^actual").astype(str) for table in tables]
     if not targets[0].equals(targets[1]):
-        raise OtherRowsError("they were tested on different rows")
+        raise UnpairedError("they were tested on different rows")
     scorers = []
     for number, table in enumerate(tables, 1):
-        scorer = bootstrap.scorer(metric, table)
+        measure = scorer(metric, table)
         logged = pair[f"test.{metric}_{number}"]
-        # threshold, several steps a row, other units: what does not give the logged figure is not what was measured
-        if scorer is None or not np.isclose(scorer(np.ones((1, len(table))))[0], logged, rtol=1e-3, atol=1e-4):
-            raise UserError(f"{metric} does not come out of predictions.csv")
-        scorers.append(scorer)
-    return scorers[0], scorers[1], len(tables[0])
+        # a threshold, several steps per row or other units: a metric that is not the logged one must not be resampled
+        if measure is None or not np.isclose(measure(np.ones((1, len(table))))[0], logged, rtol=1e-3, atol=1e-4):
+            raise UserError(f"{metric} cannot be computed from predictions.csv")
+        scorers.append(measure)
+    return Pair(scorers[0], scorers[1], len(tables[0]))
+
+
+def differences(pairs: list[Pair], resamples: int, seed: int = 0) -> np.ndarray:
+    """First minus second, mean over pairs, by resample (resamples,). Pairs with equally many rows share resamples."""
+    total = np.zeros(resamples)
+    for rows in {pair.rows for pair in pairs}:
+        same = [pair for pair in pairs if pair.rows == rows]
+        total += np.concatenate(
+            [sum(pair.first(counts) - pair.second(counts) for pair in same) for counts in draws(rows, resamples, seed)]
+        )
+    return total / len(pairs)
+
+
+def draws(rows: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Draw as many rows as there are, with replacement: yields how often each row counts (some resamples, rows)."""
+    random = np.random.default_rng(seed)
+    step = max(1, CELLS // rows)
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
+        drawn = random.integers(0, rows, (size, rows)) + np.arange(size)[:, None] * rows
+        yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(float)
+
+
+def scorer(metric: str, predictions: pd.DataFrame) -> Scorer | None:
+    """Return a metric of a table of predictions as a function of the rows' counts; None for a metric without one."""
+    classes = [str(name).removeprefix("probability_") for name in predictions if str(name).startswith("probability_")]
+    if "actual" not in predictions or "prediction" not in predictions:
+        return None
+    if len(classes) == 2 and metric in ("accuracy", "roc_auc", "pr_auc"):
+        actual = (predictions["actual"].astype(str) == classes[1]).to_numpy()
+        probability = predictions[f"probability_{classes[1]}"].to_numpy()
+        return mean((probability > 0.5) == actual) if metric == "accuracy" else area(metric, actual, probability)
+    if classes:
+        correct = predictions["actual"].astype(str) == predictions["prediction"].astype(str)
+        return mean(correct.to_numpy()) if metric == "accuracy" else None
+    if not pd.api.types.is_numeric_dtype(predictions["prediction"]):
+        return None
+    return regression(metric, predictions["actual"].to_numpy(float), predictions["prediction"].to_numpy(float))
+
+
+def mean(values: np.ndarray) -> Scorer:
+    return lambda counts: counts @ values / counts.sum(1)
+
+
+def regression(metric: str, actual: np.ndarray, prediction: np.ndarray) -> Scorer | None:
+    """Return a metric that is made of means over rows."""
+    squares, centred = mean((prediction - actual) ** 2), actual - actual.mean()
+    offset, variance = mean(centred), mean(centred**2)
+    scorers: dict[str, Scorer] = {
+        "mae": mean(np.abs(prediction - actual)),
+        "mse": squares,
+        "rmse": lambda counts: np.sqrt(squares(counts)),
+        "r2": lambda counts: 1 - squares(counts) / (variance(counts) - offset(counts) ** 2),
+    }
+    return scorers.get(metric)
+
+
+def area(metric: str, actual: np.ndarray, score: np.ndarray) -> Scorer:
+    """Area under the ROC curve (ties count half), or average precision; NaN where a resample has one class only."""
+    order = np.argsort(-score, kind="stable")
+    starts = np.flatnonzero(np.diff(score[order], prepend=np.inf))  # of equal scores
+    positive = actual[order]
+
+    def measure(counts: np.ndarray) -> np.ndarray:
+        # rows of each class with each score, and down to it: (resamples, scores)
+        hits, misses = (np.add.reduceat(counts[:, order] * which, starts, axis=1) for which in (positive, ~positive))
+        true, false = hits.cumsum(1), misses.cumsum(1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if metric == "roc_auc":
+                below = false[:, -1:] - false + misses / 2  # rows of the other class that are ranked below
+                return (hits * below).sum(1) / true[:, -1] / false[:, -1]
+            precision = np.where(true + false > 0, true / (true + false), 0)
+            return (hits * precision).sum(1) / true[:, -1]
+
+    return measure

@@ -12,8 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from src.reporting import comparison_plots, html, plots, run_page, significance
-from src.reporting.comparison import Comparison
-from src.reporting.comparison_page import readable
+from src.reporting.comparison import Comparison, readable
 from src.runs import collect
 
 GROUPS, JOBS = 25, 500  # as many are listed

@@ -1,4 +1,4 @@
-"""Figures and tables as the terminal shows them."""
+"""Numbers and tables as texts for the terminal."""
 
 from __future__ import annotations
 
@@ -9,31 +9,35 @@ from rich.table import Table
 
 
 def figure(value: float) -> str:
-    """A metric with as many places as its size deserves."""
-    return f"{value:{places(value)}}"
+    """Format a metric."""
+    return f"{value:{precision(value)}}"
 
 
-def places(value: float) -> str:
-    return ".4f" if abs(value) < 10 else ".2f" if abs(value) < 1e6 else ".4g"
+def precision(value: float) -> str:
+    """Return the format of a value by its size: four decimals, and exponents where these would show too little."""
+    size = abs(value)
+    if 0 < size < 1e-3:
+        return ".1e"
+    return ".4f" if size < 10 else ".2f" if size < 1e6 else ".4g"
 
 
 def signed(value: float) -> str:
-    """A difference; empty where there is none."""
-    return "" if math.isnan(value) else f"{value:+{places(value)}}"
+    """Format a difference; empty for NaN."""
+    return "" if math.isnan(value) else f"{value:+{precision(value)}}"
 
 
 def pm(mean: float, sd: float = math.nan) -> str:
-    """A mean, and its standard deviation where there is one."""
-    return "" if math.isnan(mean) else figure(mean) + ("" if math.isnan(sd) else f"±{sd:{places(mean)}}")
+    """Format a mean ± its standard deviation, unless that is NaN; empty for a mean of NaN."""
+    return "" if math.isnan(mean) else figure(mean) + ("" if math.isnan(sd) else f"±{sd:{precision(mean)}}")
 
 
 def plain(*columns: str) -> Table:
-    """A table without lines."""
+    """Return a table without lines."""
     return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
 
 
 def display(table: Table) -> None:
-    """Prints a table in its full width, however narrow the terminal."""
-    console = Console(markup=False)  # a list of names in brackets is no style
+    """Print a table in its full width, however narrow the terminal."""
+    console = Console(markup=False)  # brackets in a text are not markup
     console.width = max(console.width, console.measure(table, options=console.options.update(width=1000)).maximum)
     console.print(table)

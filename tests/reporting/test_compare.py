@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import result, shell
+from conftest import ROOT, result, shell
 from matplotlib.figure import Figure
 from scipy import stats
 from sklearn import metrics
 
-from src.reporting import bootstrap, comparison, comparison_plots, significance
+from src.reporting import comparison, comparison_plots, significance, tables
 from src.runs import collect, history
 from src.runs import result as results
 
@@ -22,107 +22,108 @@ ACTUAL = np.random.default_rng(0).normal(size=80)
 
 
 def leave(
-    folder: str, model: str = "rnn", seed: int = 0, noise: float = 1.0, given: tuple[str, ...] = (), **known: Any
+    folder: str, model: str = "rnn", seed: int = 0, noise: float = 1.0, given: tuple[str, ...] = (), **values: Any
 ) -> Path:
-    """A run's folder, whose predictions are off by some noise, as the figures say."""
+    """Write the folder of a run, whose predictions are off by some noise and whose metrics agree with them."""
     run = Path(folder)
     (run / ".hydra").mkdir(parents=True)
     predicted = ACTUAL + np.random.default_rng(seed + 100).normal(size=len(ACTUAL)) * noise
     table = pd.DataFrame({"prediction": predicted, "actual": ACTUAL}, pd.RangeIndex(len(ACTUAL), name="row"))
     table.to_csv(run / "predictions.csv")
     mae = float(np.abs(predicted - ACTUAL).mean())
-    best = {"epoch": 1, "val/loss": noise, "val/mae": known.pop("validation", noise)}
+    best = {"epoch": 1, "val/loss": noise, "val/mae": values.pop("validation", noise)}
     epochs = pd.DataFrame({"epoch": [0, 1], "val/loss": [2 * noise, noise], "val/mae": [2 * noise, noise]})
     epochs.to_csv(run / "metrics.csv", index=False)
-    told = results.start(status="finished", data="hitters", model=model, protocol="honest", seed=seed, split_seed=0)
-    told |= {"monitor": "val/loss", "best": best, "last": best, "test": {"mae": mae, "rmse": mae * 1.2}, "parameters": 51}
-    told["seconds"] = dict.fromkeys(told["seconds"], 1.5)
-    results.write(run, told | known)
+    content = results.start(status="finished", data="hitters", model=model, protocol="honest", seed=seed, split_seed=0)
+    content |= {"monitor": "val/loss", "best": best, "last": best, "test": {"mae": mae, "rmse": mae * 1.2}, "parameters": 51}
+    content["seconds"] = dict.fromkeys(content["seconds"], 1.5)
+    results.write(run, content | values)
     texts = [f"model={model}", f"seed={seed}", *given]
     (run / ".hydra" / "overrides.yaml").write_text("".join(f"- {text}\n" for text in texts))
     return run
 
 
-def seeds(model: str, noise: float, count: int = 5, **known: Any) -> None:
+def seeds(model: str, noise: float, count: int = 5, **values: Any) -> None:
     for seed in range(count):
-        leave(f"logs/{model}_{known.get('protocol', 'honest')}/{seed}", model, seed, noise, **known)
+        leave(f"logs/{model}_{values.get('protocol', 'honest')}/{seed}", model, seed, noise, **values)
 
 
-def tables(*folders: str, **options: Any) -> list[comparison.Comparison]:
+def compared(*folders: str, **options: Any) -> list[comparison.Comparison]:
     return comparison.compare(collect.collect([Path(folder) for folder in folders or ("logs",)]), **options)
 
 
-def test_real_runs_stand_side_by_side(call) -> None:
-    status, _, err = call(
-        "-m", "data=hitters", "model=linear,ols", "seed=0,1", "trainer.max_epochs=2", "hydra.sweep.dir=logs/a"
-    )
+def verdict(**options: Any) -> str:
+    (one,) = compared(**options)
+    return str(significance.best_two(one))
+
+
+def test_real_runs_are_compared(call, hitters_sweep: Path) -> None:
+    nyse = ROOT / "tests" / "data" / "runs" / "before_rooms" / "nyse_rnn"
+    files = ["--csv", "table.csv", "--html", "page.html", "--plots", "plots"]
+    status, out, err = call(str(hitters_sweep), str(nyse), *files, entry="compare")
     assert (status, err) == (0, "")
-    call("data=nyse", "model=ols", "hydra.run.dir=logs/b")
-    files = ["--csv", "table.csv", "--html", "page.html", "--plots", "pictures"]
-    status, out, err = call("logs", *files, entry="compare")
-    assert (status, err) == (0, "")
-    runs = history.runs("logs")
+    runs = history.runs(hitters_sweep)
     linear = runs[runs["model"] == "linear"]["test.mae"]
     assert f"{linear.mean():.2f}±{linear.std():.2f}" in out
     assert re.search(r"^ols +honest +2 +257\.60±0\.00 +261\.40 .* 259\.72 +-2\.1208", out, re.MULTILINE)
     assert "nyse, test r2" in out
-    table = pd.read_csv("table.csv").set_index(["data", "model"])
+    table = pd.read_csv("table.csv")
+    assert not any(name.startswith("Unnamed") for name in table), "every column has a name"
+    table = table.set_index(["data", "model"])
     assert table.loc[("hitters", "linear"), "mae_mean"] == pytest.approx(linear.mean(), rel=1e-6)
     assert table.loc[("hitters", "linear"), "mae_sd"] == pytest.approx(linear.std(), rel=1e-5)
-    assert table.loc[("nyse", "ols"), "r2_documented"] == 0.4129
+    assert table.loc[("nyse", "rnn"), "r2_documented"] == 0.415
     assert {"rmse_mean", "mse_mean", "r2_mean", "loss_mean"} <= set(table)
     page = Path("page.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 4
     assert not re.search(r"https?://|<script|<link", page)
     assert "259.72" in page
-    pictures = sorted(path.name for path in Path("pictures").iterdir())
-    assert pictures == ["hitters_mae_curves.png", "hitters_mae_forest.png", "nyse_r2_forest.png"]
+    drawn = {path.name for path in Path("plots").iterdir()}
+    assert drawn == {f"{name}_{kind}.png" for name in ("hitters_mae", "nyse_r2") for kind in ("curves", "forest")}
 
 
 def test_seeds_are_pooled_and_other_settings_are_not() -> None:
     seeds("rnn", 1.0)
     for seed in (0, 1):
         leave(f"logs/wide/{seed}", seed=seed, given=("model.hidden_size=99", "callbacks.progress=null"))
-    (one,) = tables()
+    (one,) = compared()
     assert one.metric == "mae"
     assert one.groups["runs"].to_dict() == {"default settings": 5, "hidden_size=99": 2}
-    (pooled,) = tables(by=["model"])
+    (pooled,) = compared(by=["model"])
     assert pooled.groups["runs"].tolist() == [7]
     assert any("model.hidden_size" in note for note in pooled.notes)
-    (split,) = tables(by=["model.hidden_size"])
+    (split,) = compared(by=["model.hidden_size"])
     assert sorted(split.groups["model.hidden_size"]) == ["99", "default"]
 
 
-def test_of_repeated_runs_the_newest_counts() -> None:
+def test_only_the_newest_of_repeated_runs_counts() -> None:
     leave("logs/a", seed=0, noise=1.0, started="2026-01-01T00:00:00+00:00")
     newest = leave("logs/b", seed=0, noise=2.0, started="2026-01-02T00:00:00+00:00")
     leave("logs/c", seed=1)
-    (one,) = tables()
+    (one,) = compared()
     assert one.groups["runs"].tolist() == [2]
     assert str(newest) in one.runs["run"].tolist()
     assert "logs/a" not in one.runs["run"].tolist()
 
 
-def test_the_same_settings_on_other_data_are_no_repeat() -> None:
+def test_the_same_settings_on_other_data_are_another_experiment() -> None:
     leave("logs/a", seed=0, fingerprint="aaaaaaaa")
     leave("logs/b", seed=0, fingerprint="bbbbbbbb", started="2036-01-02T00:00:00+00:00")
-    (one,) = tables()
+    (one,) = compared()
     assert sorted(one.groups.index) == ["fingerprint=aaaaaa", "fingerprint=bbbbbb"]
     leave("logs/c", seed=0, fingerprint="bbbbbbbb")
-    (one,) = tables()
+    (one,) = compared()
     assert one.groups["runs"].tolist() == [1, 1]
 
 
-def test_groups_rank_by_validation_and_what_validated_on_the_test_rows_comes_last() -> None:
+def test_groups_are_ranked_by_validation_and_runs_that_validated_on_test_rows_come_last() -> None:
     seeds("lucky", 0.5, validation=3.0)
     seeds("solid", 1.0, validation=2.0)
     seeds("best", 0.1, validation=0.1, protocol="documented", honest=False)
-    (one,) = tables()
+    (one,) = compared()
     assert [name.split()[0] for name in one.groups.index] == ["solid", "lucky", "best"]
-    verdict = significance.best_two(one)
-    assert verdict is not None
-    assert verdict.startswith("The best two by validation mae: solid honest, and lucky honest.")
-    assert verdict.endswith("lucky honest is better")
+    assert verdict().startswith("The best two by validation mae: solid honest, and lucky honest.")
+    assert verdict().endswith("lucky honest is better")
 
 
 def test_the_direction_of_a_metric_comes_from_the_runs() -> None:
@@ -131,19 +132,19 @@ def test_the_direction_of_a_metric_comes_from_the_runs() -> None:
             measured = {"best": {"epoch": 0, "val/log_cosh": value}, "test": {"log_cosh": value * (1 + seed / 100)}}
             measured |= {"monitor": "val/log_cosh", "higher_is_better": {"log_cosh": False}}
             leave(f"logs/{model}/{seed}", model, seed, **measured)
-    (one,) = tables(metric="log_cosh")
+    (one,) = compared(metric="log_cosh")
     assert list(one.groups.index) == ["good", "bad"]
-    assert "good is better" in str(significance.best_two(one))
+    assert verdict(metric="log_cosh").endswith("good is better")
 
 
 def test_validation_is_that_of_the_tested_weights() -> None:
     run = leave("logs/a", last={"epoch": 9, "val/loss": 5.0, "val/mae": 7.0})
-    assert tables()[0].groups["validation"].tolist() == [1.0]
+    assert compared()[0].groups["validation"].tolist() == [1.0]
     (run / ".hydra" / "config.yaml").write_text("seed: 0\ntest_weights: last\n")
-    assert tables()[0].groups["validation"].tolist() == [7.0]
+    assert compared()[0].groups["validation"].tolist() == [7.0]
 
 
-def test_what_does_not_count_is_listed_and_harms_nobody(call) -> None:
+def test_runs_that_do_not_count_are_listed_with_the_reason(call) -> None:
     leave("logs/good")
     leave("logs/failed", seed=1, status="failed", error="ValueError: no", test=None)
     leave("logs/diverged", seed=2, status="diverged")
@@ -160,60 +161,80 @@ def test_what_does_not_count_is_listed_and_harms_nobody(call) -> None:
     status, out, err = call("logs", entry="compare")
     assert (status, err) == (0, "")
     assert "Not counted, 12 of 13 runs:" in out
-    told = dict(re.findall(r"^logs/(\w+): (.*)", out, re.MULTILINE))
-    assert told["failed"] == "failed: ValueError: no"
-    assert told["diverged"] == "diverged"
-    assert told["untested"] == told["odd"] == "finished, but without test figures"
-    assert told["debug"].startswith("debug=one_batch")
-    assert {name for name, why in told.items() if why.startswith("unreadable: ")} == {
-        "wrong",
-        "foreign",
-        "overrides",
-        "cut",
-        "list",
-        "deep",
-        "begun",
-    }
+    reasons = dict(re.findall(r"^logs/(\w+): (.*)", out, re.MULTILINE))
+    assert reasons["failed"] == "failed: ValueError: no"
+    assert reasons["diverged"] == "diverged"
+    assert reasons["untested"] == reasons["odd"] == "finished, but without test figures"
+    assert reasons["debug"].startswith("debug=one_batch")
+    unreadable = {name for name, reason in reasons.items() if reason.startswith("unreadable: ")}
+    assert unreadable == {"wrong", "foreign", "overrides", "cut", "list", "deep", "begun"}
     assert re.search(r"^rnn +honest +1 ", out, re.MULTILINE)
 
 
 def test_seeds_are_paired_by_a_t_test_and_test_rows_by_a_bootstrap() -> None:
     seeds("near", 0.5)
     seeds("far", 0.6)
-    (one,) = tables()
+    (one,) = compared()
     near, far = (one.runs[one.runs["model"] == name].sort_values("seed") for name in ("near", "far"))
-    told = significance.difference(near, far, "mae")
-    assert not isinstance(told, str)
-    mean, (over_seeds, over_rows), missing = told
+    found = significance.difference(near, far, "mae")
+    over_seeds, over_rows = found.intervals
     theirs = stats.ttest_rel(near["test.mae"], far["test.mae"])
-    assert mean == pytest.approx((near["test.mae"].to_numpy() - far["test.mae"].to_numpy()).mean())
+    assert found.mean == pytest.approx((near["test.mae"].to_numpy() - far["test.mae"].to_numpy()).mean())
     assert (over_seeds.low, over_seeds.high) == pytest.approx(tuple(theirs.confidence_interval(0.95)))
-    assert over_rows.low < mean < over_rows.high < 0
-    assert missing == []
-    assert "they differ, near is better" in str(significance.best_two(one))
+    assert over_rows.low < found.mean < over_rows.high < 0
+    assert (found.seeds, found.missing) == (5, [])
+    assert verdict().endswith("they differ, near is better")
 
 
-def test_what_cannot_be_paired_says_why() -> None:
+def test_one_seed_of_each_network_gets_no_verdict_but_commands_for_more() -> None:
+    leave("logs/a", "a", noise=0.1, given=("model.dropout=0.5", "hydra.run.dir=logs/a"))
+    leave("logs/b", "b", noise=5.0)
+    assert "better" not in verdict()
+    assert "One seed is not enough for a verdict" in verdict()
+    assert "python -m src.train -m model=a model.dropout=0.5 seed=0,1,2,3,4 and python" in verdict()
+    leave("logs/c", "a", seed=1, noise=0.1, given=("model.dropout=0.5",))
+    assert verdict().endswith("run python -m src.train -m model=b seed=0,1"), "only the side that lacks a seed"
+    leave("logs/d", "b", seed=1, noise=5.1)
+    assert verdict().endswith("they differ, a dropout=0.5 is better")
+
+
+def test_two_baselines_get_a_verdict_from_the_test_rows_of_one_seed() -> None:
+    for model, noise in (("ols", 0.1), ("train_mean", 5.0)):
+        run = leave(f"logs/{model}", model, noise=noise)
+        config = {"data": {}, "model": {"estimator": {}}, "task": {}, "threads": 1, "test_weights": "best"}
+        (run / ".hydra" / "config.yaml").write_text(json.dumps(config))
+    assert verdict().endswith("they differ, ols is better")
+    (Path("logs/ols/.hydra/config.yaml")).write_text(json.dumps(config | {"model": {"_partial_": True}}))
+    assert "One seed is not enough" in verdict(), "one of the two is a network"
+
+
+def test_a_pair_that_cannot_be_compared_says_why() -> None:
     leave("logs/a", "a", seed=0, noise=0.1)
     leave("logs/b", "b", seed=1, noise=0.2)
-    assert "they have no seed in common" in str(significance.best_two(tables()[0]))
+    assert "they have no seed in common; run python -m src.train -m model=a seed=0,1 and" in verdict()
     leave("logs/c", "b", seed=0, noise=0.2)
-    assert "the spread over seeds is not known from one" in str(significance.best_two(tables()[0]))
+    assert "no interval over seeds, because there is one" in verdict()
     path = Path("logs/c/predictions.csv")
     table = pd.read_csv(path)
     path.unlink()
-    assert "no bootstrap over test rows" in str(significance.best_two(tables()[0]))
+    assert "no bootstrap over test rows" in verdict()
     table.assign(prediction=0.0).to_csv(path, index=False)
-    assert "mae does not come out of predictions.csv" in str(significance.best_two(tables()[0]))
+    assert "mae cannot be computed from predictions.csv" in verdict()
     table.assign(actual=table["actual"] + 1).to_csv(path, index=False)
-    assert "they were tested on different rows" in str(significance.best_two(tables()[0]))
+    assert "they were tested on different rows" in verdict()
     path.write_text("")
-    assert "cannot be read" in str(significance.best_two(tables()[0]))
+    assert "cannot be read" in verdict()
     leave("logs/d", "b", seed=0, noise=0.3, given=("model.dropout=0.5",))
-    assert "several runs of one seed" in str(significance.best_two(tables(by=["model"])[0]))
+    assert "several runs of one seed" in verdict(by=["model"])
     shutil.rmtree("logs")
     leave("logs/a")
-    assert significance.best_two(tables()[0]) is None
+    assert significance.best_two(compared()[0]) is None
+
+
+def test_small_values_keep_their_significant_digits() -> None:
+    assert (tables.figure(3e-5), tables.figure(-3.14159e-7), tables.figure(0.0)) == ("3.0e-05", "-3.1e-07", "0.0000")
+    assert (tables.figure(0.00727), tables.figure(0.41), tables.figure(259.7154)) == ("0.0073", "0.4100", "259.72")
+    assert (tables.pm(3e-5, 1.2e-6), tables.signed(3e-5)) == ("3.0e-05±1.2e-06", "+3.0e-05")
 
 
 def weighted(metric: str, table: pd.DataFrame, counts: np.ndarray) -> float:
@@ -248,18 +269,18 @@ def test_resampled_metrics_are_scikit_learns(metric: str) -> None:
         scores = random.uniform(size=60).round(1)  # with ties
         table = pd.DataFrame({"prediction": "yes", "probability_no": 1 - scores, "probability_yes": scores})
         table["actual"] = random.choice(["no", "yes"], 60)
-    scorer = bootstrap.scorer(metric, table)
+    scorer = significance.scorer(metric, table)
     assert scorer is not None
-    counts = np.concatenate(list(bootstrap.draws(60, 5, seed=0)))
+    counts = np.concatenate(list(significance.draws(60, 5, seed=0)))
     assert counts.sum(1).tolist() == [60] * 5
     assert scorer(counts) == pytest.approx([weighted(metric, table, row) for row in counts])
-    assert bootstrap.scorer("calibration_error", table) is None
+    assert significance.scorer("calibration_error", table) is None
 
 
 def test_the_documented_figure_is_a_diamond_and_each_run_a_dot() -> None:
     seeds("near", 0.5, documented={"mae": 0.4})
     seeds("far", 0.6)
-    (one,) = tables()
+    (one,) = compared()
     ax = comparison_plots.metrics_of(one, Figure().add_subplot())
     drawn = {line.get_label(): line for line in ax.get_lines()}
     assert [label.get_text() for label in ax.get_yticklabels()] == ["near", "far"]
@@ -272,8 +293,8 @@ def test_the_documented_figure_is_a_diamond_and_each_run_a_dot() -> None:
 def test_different_metrics_of_a_data_set_have_tables_of_their_own() -> None:
     leave("logs/a", "mlp")
     leave("logs/b", "autoencoder", test={"reconstruction": 0.1})
-    assert [(one.metric, len(one.groups)) for one in tables()] == [("mae", 1), ("reconstruction", 1)]
-    assert [one.metric for one in tables(metric="rmse")] == ["rmse"]
+    assert [(one.metric, len(one.groups)) for one in compared()] == [("mae", 1), ("reconstruction", 1)]
+    assert [one.metric for one in compared(metric="rmse")] == ["rmse"]
 
 
 @pytest.mark.parametrize(
@@ -286,7 +307,7 @@ def test_different_metrics_of_a_data_set_have_tables_of_their_own() -> None:
         (["logs", "empty"], "empty: no run is below it"),
         (
             ["logs", "--by", "modle"],
-            "--by modle: these runs have no such column, nor has any set that key; did you mean model?",
+            "--by modle: these runs have no such column, and none sets that key; did you mean model?",
         ),
         (["logs", "--by", "task.optimizer.lrr"], "did you mean task.optimizer.lr?"),
         (["logs", "--by", ","], "--by: names no key"),
