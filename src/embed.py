@@ -27,11 +27,12 @@ def embed(config: DictConfig) -> None:
     model = result.read(run)["model"]
     import pandas as pd
 
+    from src.networks import Encodes
     from src.training.build import load_run, quiet
 
     quiet()
     _, data, task = load_run(run)
-    if not hasattr(task.network, "encode"):
+    if not isinstance(task.network, Encodes):
         raise UserError(f"run={run}: {model} has no embeddings; take a run of autoencoder or encoder_classifier")
     tables = {name: embeddings(task, split, data) for name, split in data.splits.items()}
     for name, table in tables.items():

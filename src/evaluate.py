@@ -22,9 +22,6 @@ def evaluate(config: DictConfig) -> dict[str, float]:
         raise UserError(f"split={config.split}: there is no such split; there are {', '.join(SPLITS)}")
     folder = Path(str(config.run))
     result = results.read(folder)
-    from src.data.series.csv import Forecast
-    from src.tasks import rollout
-    from src.tasks.forecasting import Forecasting
     from src.training import summary
     from src.training.build import load_run, quiet
     from src.training.evaluation import measure
@@ -37,9 +34,9 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     except UserError:
         accelerator = "cpu"
     limit = run.trainer.limit_test_batches if config.split == "test" else 1.0
-    _, metrics = measure(task, data.batches(config.split), accelerator, limit)
-    if config.split == "test" and isinstance(task, Forecasting) and isinstance(data, Forecast):
-        metrics |= rollout.over_test(task, data, rollout.read_intervals(folder))[1]
+    table, metrics = measure(task, data.batches(config.split), accelerator, limit)
+    if config.split == "test":
+        metrics |= task.after_test(data, table)[0]
     logged = (result["test"] or {}) if config.split == "test" else {}
     summary.compare(config.split, metrics, "logged", logged)
     return metrics

@@ -140,24 +140,16 @@ def plain(argument: str) -> str:
 
 
 def further_steps(folder: Path, steps: int, origin: str, path: Path) -> None:
-    from src.data.series.csv import Forecast
     from src.data.series.dates import shown
     from src.reporting import run_figures
-    from src.tasks import rollout
-    from src.tasks.forecasting import Forecasting
     from src.training.build import load_run
 
     _, data, task = load_run(folder)
-    if not isinstance(task, Forecasting) or not isinstance(data, Forecast):
-        raise UserError(f"run={folder}: is no forecast of a series, so there are no steps to go on; give input=FILE.csv")
-    widths = rollout.read_intervals(folder)
-    start, end = data.ends_of["test"]
-    first, count = (start, end - start + steps) if origin == "test" else (end, steps)
-    table = rollout.onward(task, data, widths, first, count)
+    table = task.continuation(data, steps, origin)
     files.write(table, path)
     picture = path.with_suffix(".png")
     run_figures.draw_forecast(picture, table, data)
-    print(f"{count:,} steps of {data.spec.target} from {shown(table.index[0])} on: {path}, {picture}")
+    print(f"{len(table):,} steps of {data.spec.target} from {shown(table.index[0])} on: {path}, {picture}")
 
 
 def main() -> None:

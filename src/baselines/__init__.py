@@ -1,1 +1,1 @@
-"""Classical baselines behind the interface of a network."""
+"""Classical baselines: scikit-learn and statsmodels estimators behind the interface of a network."""

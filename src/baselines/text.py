@@ -1,4 +1,4 @@
-"""Logistic regressions on bags of words, whose penalty is chosen on the validation rows."""
+"""Logistic regression on bags of words, with a penalty chosen by log-loss on validation."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from src.errors import UserError
+
 Rows = tuple[Any, Any]  # inputs (n, words) and classes (n,)
 
 
 class L1Path(ClassifierMixin, BaseEstimator):
-    """Logistic regression with an L1 penalty, from the smallest one that leaves no word (ISLP, section 10.9.4).
+    """Logistic regression along a path of L1 penalties (ISLP, section 10.9.4).
 
     Args:
-        lambdas: Penalties tried, evenly in logarithms, the last a ten-thousandth of the first.
+        lambdas: Number of penalties, log-spaced from the smallest with all coefficients 0 down to a ten-thousandth of it.
     """
 
     def __init__(self, lambdas: int = 50):
+        if lambdas < 2:
+            raise UserError(f"model.lambdas={lambdas}: must be at least 2, the ends of the path")
         self.lambdas = lambdas
 
     def fit(self, X: Any, y: Any, validation: Rows) -> L1Path:
         largest = np.abs(X.T @ (np.asarray(y) - np.mean(y))).max()
         self.lambdas_ = np.geomspace(largest, largest * 1e-4, self.lambdas)
-        # no warm start, which liblinear cannot make use of; its intercept is penalised too, as in the source
+        # liblinear has no warm start, and penalises the intercept, as the source does
         fits = [
             LogisticRegression(C=1 / penalty, l1_ratio=1, solver="liblinear", max_iter=1000, random_state=0).fit(X, y)
             for penalty in self.lambdas_
@@ -45,7 +49,7 @@ class L1Path(ClassifierMixin, BaseEstimator):
         return self.best_.predict_proba(X)
 
     def path(self, splits: dict[str, Rows]) -> pd.DataFrame:
-        """One row per penalty: its number of words, and the accuracy on each split."""
+        """Return one row per penalty: its number of non-zero words, and the accuracy on each split."""
         table = pd.DataFrame(
             {
                 "lambda": self.lambdas_,
@@ -63,23 +67,25 @@ class L1Path(ClassifierMixin, BaseEstimator):
 class NaiveBayesLogistic(ClassifierMixin, BaseEstimator):
     """Logistic regression with an L2 penalty on words times their naive-Bayes log-count ratios (Wang and Manning, 2012).
 
-    A word's ratio is that of its shares among all words of positive and of negative texts, in logarithms.
+    A word's log-count ratio is the logarithm of its frequency in positive texts over its frequency in negative ones.
 
     Args:
-        strengths: Inverse penalties C tried.
-        smoothing: Added to every count.
+        strengths: Inverse penalties C to choose from.
+        smoothing: Number added to every count.
     """
 
     def __init__(self, strengths: list[float], smoothing: float = 1.0):
+        if not strengths or min(strengths) <= 0 or smoothing <= 0:
+            raise UserError(f"model.strengths={strengths}, model.smoothing={smoothing}: must be above 0, strengths a list")
         self.strengths, self.smoothing = strengths, smoothing
 
     def fit(self, X: Any, y: Any, validation: Rows) -> NaiveBayesLogistic:
         positive = np.asarray(y) == 1
         counts = [np.asarray(X[rows].sum(0)).ravel() + self.smoothing for rows in (~positive, positive)]
         self.ratios_ = np.log(counts[1] / counts[1].sum()) - np.log(counts[0] / counts[0].sum())
-        weighted, others = self.weighted(X), self.weighted(validation[0])
+        weighted, held_out = self.weighted(X), self.weighted(validation[0])
         fits = [LogisticRegression(C=strength, max_iter=1000).fit(weighted, y) for strength in self.strengths]
-        losses = [log_loss(validation[1], fit.predict_proba(others)) for fit in fits]
+        losses = [log_loss(validation[1], fit.predict_proba(held_out)) for fit in fits]
         self.best_ = fits[int(np.argmin(losses))]
         self.coef_ = self.best_.coef_ * self.ratios_  # of the words themselves
         self.intercept_, self.classes_ = self.best_.intercept_, self.best_.classes_

@@ -210,6 +210,7 @@ TERMS: dict[str, Term] = {
     "precision": choice("32-true", "bf16-mixed", "16-mixed"),
     "seed": whole(0, 2**32 - 1),
     "test_weights": choice("best", "last"),
+    "threshold": Term("a number between 0 and 1, or f1", lambda value: value == "f1" or part.holds(value)),
     "threads": optional(whole(1)),
     "weight_decay": not_negative,
 }

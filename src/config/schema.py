@@ -16,7 +16,8 @@ from src.config.overrides import key as key_of
 from src.config.ranges import TERMS, is_number
 from src.errors import UserError
 
-# Arguments of other libraries' classes: these may be added with +, and the class itself has the last word on them.
+# Arguments of other libraries' classes, as of scikit-learn's in conf/model: these may be added with +, and the class itself
+# has the last word on them.
 OPEN = ("trainer.", "callbacks.", "logger.", "task.optimizer.", "task.scheduler.", "task.loss.", "task.metrics.")
 
 
@@ -62,7 +63,8 @@ def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> N
             raise UserError(f"{key}={shown(value)}: is a group of keys; set the keys below it")
         if key.startswith(("callbacks.", "logger.")) and key.count(".") == 1 and value is not None:
             raise UserError(f"{key}={shown(value)}: must be a class with its arguments, as in {key}._target_=...")
-        free = key.startswith(OPEN) or known.get(key.rpartition(".")[0]) == {}  # an empty mapping takes any key
+        sklearn = key.startswith("model.") and str(config.model.get("_target_")).startswith("sklearn.")
+        free = sklearn or key.startswith(OPEN) or known.get(key.rpartition(".")[0]) == {}  # an empty mapping takes any key
         if key not in known and not free and not any(other.startswith(key + ".") for other in known):
             raise UserError(unknown_key(key, list(known)))
         check_term(key, value)

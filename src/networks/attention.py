@@ -11,21 +11,21 @@ from src.networks.recurrent import layers
 
 
 class Attention(nn.Module):
-    """RNN, LSTM or GRU over the steps, a weighted mean of all states, then linear layers: the course sheet's classifier.
+    """RNN, LSTM or GRU, attention pooling over all states, then linear layers: the course sheet's classifier.
 
-    Additive attention in its simplest form: one linear layer scores each step, and a softmax over the steps makes weights of
-    the scores.
+    Additive attention in its simplest form: one linear layer scores each step, and a softmax over the steps turns the scores
+    into weights.
 
     Args:
-        spec: Of inputs (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
+        spec: Spec of series (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
         cell: ``rnn``, ``lstm`` or ``gru``.
         hidden_size: Units per layer and direction.
-        num_layers: Layers on top of each other.
-        bidirectional: Whether a second direction reads from the end.
-        dropout: Share of units dropped between recurrent layers.
+        num_layers: Number of recurrent layers.
+        bidirectional: Whether a second direction reads the steps in reverse.
+        dropout: Dropout between recurrent layers.
         widths: Units of each hidden linear layer after the pooling.
-        head_dropout: Share dropped after each of them.
-        embedding: Of words: ``size``, ``frozen`` and ``dropout``.
+        head_dropout: Dropout after each hidden linear layer.
+        embedding: Options of the word embedding: ``size``, ``frozen`` and ``dropout``.
     """
 
     def __init__(
@@ -60,5 +60,5 @@ class Attention(nn.Module):
         return self.score(states).squeeze(-1).softmax(1)  # (batch, steps, size) -> (batch, steps)
 
     def attention(self, x: Tensor) -> Tensor:
-        """The weight of each step of inputs (batch, steps, features): (batch, steps), each row of sum 1."""
+        """Return the weight of each step (batch, steps)."""
         return self.weights(self.recurrent(self.steps(x))[0])

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from src.networks.inputs import Steps
-from src.networks.recurrent import CELLS
+from src.networks.recurrent import cell_class
 
 
 class Encoder(nn.Module):
-    """Two recurrent layers, features -> 2e -> e; the last state is the embedding of each sample by itself.
+    """Two recurrent layers, features -> 2e -> e; the last state is the embedding of the sample.
 
-    The shape it was made for stays with its weights, so that nobody puts it before data of another.
+    The input shape is stored with the weights, so that the encoder is not used on data of another shape.
 
     Args:
-        spec: Of inputs (steps, features), or images.
+        spec: Spec of series (steps, features) or images.
         cell: ``rnn``, ``lstm`` or ``gru``.
-        embedding_size: Numbers that a sample becomes, e.
+        embedding_size: Size e of the embedding.
     """
 
     shape: Tensor
@@ -27,8 +28,8 @@ class Encoder(nn.Module):
     def __init__(self, spec: Any, cell: str = "lstm", embedding_size: int = 64):
         super().__init__()
         self.steps = Steps(spec)
-        self.first = CELLS[cell](self.steps.features, 2 * embedding_size, batch_first=True)
-        self.second = CELLS[cell](2 * embedding_size, embedding_size, batch_first=True)
+        self.first = cell_class(cell)(self.steps.features, 2 * embedding_size, batch_first=True)
+        self.second = cell_class(cell)(2 * embedding_size, embedding_size, batch_first=True)
         self.embedding_size = embedding_size
         self.register_buffer("shape", torch.tensor(spec.shape))
 
@@ -39,17 +40,14 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The embedding at every step, two recurrent layers e -> e -> 2e, and one linear layer to the features.
-
-    An image comes back row by row, and is put together again.
-    """
+    """The embedding repeated at every step, two recurrent layers e -> e -> 2e, and one linear layer to the features."""
 
     def __init__(self, spec: Any, cell: str = "lstm", embedding_size: int = 64):
         super().__init__()
-        self.channels = spec.shape[0] if len(spec.shape) == 3 else 0
+        self.channels = spec.shape[0] if len(spec.shape) == 3 else 0  # of an image, whose rows are the steps
         self.steps = spec.shape[-2]
-        self.first = CELLS[cell](embedding_size, embedding_size, batch_first=True)
-        self.second = CELLS[cell](embedding_size, 2 * embedding_size, batch_first=True)
+        self.first = cell_class(cell)(embedding_size, embedding_size, batch_first=True)
+        self.second = cell_class(cell)(embedding_size, 2 * embedding_size, batch_first=True)
         self.output = nn.Linear(2 * embedding_size, spec.shape[-1] * max(1, self.channels))
 
     def forward(self, embedding: Tensor) -> Tensor:
@@ -57,16 +55,17 @@ class Decoder(nn.Module):
         states, _ = self.first(repeated)
         states, _ = self.second(states)  # (batch, steps, 2e)
         values = self.output(states)  # (batch, steps, features)
+        # rows of an image -> (batch, channels, height, width)
         return values.unflatten(2, (self.channels, -1)).transpose(1, 2) if self.channels else values
 
 
 class Autoencoder(nn.Module):
-    """Reconstructs series from one embedding per sample.
+    """Reconstruction of each sample from its embedding.
 
     Args:
-        spec: Of inputs (steps, features), or images.
-        cell: ``rnn``, ``lstm`` or ``gru``, of the encoder and the decoder.
-        embedding_size: Numbers that a sample becomes.
+        spec: Spec of series (steps, features) or images.
+        cell: ``rnn``, ``lstm`` or ``gru``, for encoder and decoder.
+        embedding_size: Size e of the embedding.
     """
 
     def __init__(self, spec: Any, cell: str = "lstm", embedding_size: int = 64):
@@ -82,29 +81,27 @@ class Autoencoder(nn.Module):
 
 
 class EncoderClassifier(nn.Module):
-    """Linear layers on the embeddings of an encoder that was trained before.
+    """Linear layers on the embeddings of a trained encoder.
 
     Args:
-        spec: For the number of outputs.
-        encoder: Of a trained autoencoder.
-        frozen: Whether the encoder stays as it is, or learns on with the rest.
+        spec: Spec of the data, for the number of outputs.
+        encoder: Encoder of a trained autoencoder.
+        frozen: Whether the encoder keeps its weights; otherwise it is fine-tuned.
         widths: Units of each hidden layer.
     """
 
     def __init__(self, spec: Any, encoder: Encoder, frozen: bool = True, widths: list[int] | tuple[int, ...] = (32,)):
         super().__init__()
         self.encoder, self.frozen = encoder.requires_grad_(not frozen), frozen
-        layers: list[nn.Module] = []
         sizes = [encoder.embedding_size, *widths]
-        for size, width in zip(sizes, widths, strict=False):
-            layers += [nn.Linear(size, width), nn.ReLU()]
-        self.head = nn.Sequential(*layers, nn.Linear(sizes[-1], spec.outputs))
+        hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())]
+        self.head = nn.Sequential(*hidden, nn.Linear(sizes[-1], spec.outputs))
         self.train()
 
     def train(self, mode: bool = True) -> EncoderClassifier:
         super().train(mode)
         if self.frozen:
-            self.encoder.eval()  # nor may what a layer keeps besides its weights change
+            self.encoder.eval()  # buffers such as running means must not change either
         return self
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,21 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from src.errors import UserError
 from src.networks.inputs import Steps
 
 
 class CNN1d(nn.Module):
     """Convolutions along the steps, the counterpart of the recurrent networks.
 
-    Each block (convolution, ReLU, max-pooling) halves the steps. The mean over the steps that are left, joined with the last
-    of them, goes through dropout into one linear layer: what there was of a pattern, and how the series ended.
+    Each block (convolution, ReLU, max-pooling) halves the steps. Mean and last value over the remaining steps go through
+    dropout into one linear layer: the mean shows that a pattern occurred, the last value how the series ended.
 
     Args:
-        spec: Of inputs (steps, features), of any number of steps; images or words (see :class:`src.networks.inputs.Steps`).
-        channels: Of each block.
-        kernel_size: Steps that a convolution sees; odd, so that it looks as far ahead as back.
-        dropout: Share dropped before the output.
-        embedding: Of words: ``size``, ``frozen`` and ``dropout``.
+        spec: Spec of series (steps, features) with any number of steps, images or words (see
+            :class:`src.networks.inputs.Steps`).
+        channels: Channels of each block.
+        kernel_size: Steps under a convolution; odd, so that it is centred.
+        dropout: Dropout before the output.
+        embedding: Options of the word embedding: ``size``, ``frozen`` and ``dropout``.
     """
 
     def __init__(
@@ -35,30 +37,33 @@ class CNN1d(nn.Module):
         embedding: dict[str, Any] | None = None,
     ):
         super().__init__()
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise UserError(f"model.kernel_size={kernel_size}: must be an odd whole number, as 3, 5 or 7")
         self.steps = Steps(spec, **(embedding or {}))
         sizes = [self.steps.features, *channels]
-        layers: list[nn.Module] = []
-        for size, width in zip(sizes, channels, strict=False):
+        blocks: list[nn.Module] = []
+        for size, width in pairwise(sizes):
             # ceil_mode keeps a series of one step at one step
-            layers += [nn.Conv1d(size, width, kernel_size, padding="same"), nn.ReLU(), nn.MaxPool1d(2, ceil_mode=True)]
-        self.layers = nn.Sequential(*layers)
+            blocks += [nn.Conv1d(size, width, kernel_size, padding="same"), nn.ReLU(), nn.MaxPool1d(2, ceil_mode=True)]
+        self.layers = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(2 * sizes[-1], spec.outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = self.layers(self.steps(x).transpose(1, 2))  # (batch, steps, features) -> (batch, channels, steps / 2^blocks)
-        return self.output(self.dropout(torch.cat([seen.mean(2), seen[:, :, -1]], dim=1)))  # (batch, outputs)
+        x = self.layers(self.steps(x).transpose(1, 2))  # (batch, steps, features) -> (batch, channels, steps / 2^blocks)
+        pooled = torch.cat([x.mean(2), x[:, :, -1]], dim=1)  # (batch, 2 * channels)
+        return self.output(self.dropout(pooled))  # (batch, outputs)
 
 
 class CNN(nn.Module):
     """Convolutions over images: blocks (3×3 convolution, ReLU, max-pooling by 2), then hidden linear layers.
 
     Args:
-        spec: Of inputs (channels, height, width), of any size.
-        channels: Of each block.
+        spec: Spec of images (channels, height, width) of any size.
+        channels: Channels of each block.
         widths: Units of each hidden linear layer after the blocks.
-        dropout: Share dropped between the blocks and the linear layers.
-        batch_norm: Whether each convolution is standardised over the batch.
+        dropout: Dropout between the blocks and the linear layers.
+        batch_norm: Whether batch normalisation follows each convolution.
     """
 
     def __init__(
@@ -83,4 +88,5 @@ class CNN(nn.Module):
         self.head = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), *hidden, nn.Linear(sizes[-1], spec.outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.blocks(x))  # (batch, channels, height, width) -> (batch, outputs)
+        x = self.blocks(x)  # (batch, colors, height, width) -> (batch, channels, height / 2^blocks, width / 2^blocks)
+        return self.head(x)  # (batch, outputs)

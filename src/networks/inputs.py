@@ -1,4 +1,4 @@
-"""The first layer: every kind of input as what a network goes on with."""
+"""First layers, which turn every kind of input into what a network reads."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch.nn.functional import embedding_bag
 
 
 class Steps(nn.Module):
-    """Any input as steps × features: series as they are, images row by row, each word as a vector.
+    """Any input as a sequence (steps, features): series as they are, images row by row, each word as a vector.
 
     A bag of words is read as the sequence of its words, in the order of the vocabulary.
 
     Args:
-        spec: Of series (steps, features), images (channels, height, width), or words.
-        size: Numbers that a word becomes.
-        frozen: Whether the vectors of words stay as they are.
-        dropout: Share of the vectors' numbers dropped.
+        spec: Spec of series (steps, features), images (channels, height, width), or words.
+        size: Size of a word's vector.
+        frozen: Whether the word vectors keep their initial values.
+        dropout: Dropout of the word vectors' elements.
     """
 
     def __init__(self, spec: Any, size: int = 32, frozen: bool = False, dropout: float = 0.0):
@@ -39,26 +39,30 @@ class Steps(nn.Module):
             return x.transpose(1, 2).flatten(2)  # (batch, channels, height, width) -> (batch, height, channels * width)
         if x.is_floating_point() and x.layout != torch.sparse_csr:
             return x  # (batch, steps, features)
-        words = x if x.layout == torch.strided else listed(x, self.longest)
+        words = x if x.layout == torch.strided else sequences(x, self.longest)  # (batch, steps)
         return self.dropout(self.embedding(words))  # (batch, steps, size)
 
 
-def listed(bags: Tensor, longest: int) -> Tensor:
-    """The numbers of the words of bags (batch, words), zeros in front: (batch, longest)."""
-    first, words = bags.crow_indices(), bags.col_indices()
-    counts = first.diff()
+def sequences(bags: Tensor, longest: int) -> Tensor:
+    """Return the word numbers of sparse bags (batch, vocabulary), padded with zeros in front: (batch, longest).
+
+    A bag of more words keeps its last ones.
+    """
+    starts, words = bags.crow_indices(), bags.col_indices()
+    counts = starts.diff()
     rows = torch.arange(len(counts), device=words.device).repeat_interleave(counts)
-    places = longest - first[1:][rows] + torch.arange(len(words), device=words.device)
-    found = words.new_zeros(len(counts), longest)
-    found[rows[places >= 0], places[places >= 0]] = words[places >= 0]  # of a longer text, its last words
-    return found
+    columns = longest - starts[1:][rows] + torch.arange(len(words), device=words.device)
+    kept = columns >= 0
+    padded = words.new_zeros(len(counts), longest)
+    padded[rows[kept], columns[kept]] = words[kept]
+    return padded
 
 
 class Flat(nn.Linear):
-    """A linear layer on flattened inputs, and on sparse ones, of which it reads only what is there.
+    """A linear layer on flattened inputs; of sparse inputs it reads the non-zero elements only.
 
     Args:
-        spec: Of inputs of any shape.
+        spec: Spec of inputs of any shape.
         outputs: Units.
     """
 

@@ -1,4 +1,4 @@
-"""torchvision's classifiers, with weights learnt on ImageNet or none."""
+"""torchvision's classifiers, with or without weights trained on ImageNet."""
 
 from __future__ import annotations
 
@@ -13,42 +13,45 @@ from torchvision.models import WeightsEnum, get_model, get_model_weights
 
 from src.errors import UserError
 
-# These have a second head for training, which other classifiers have not, and were trained on -1 to 1 (they convert).
+# These have auxiliary heads for training, and convert their inputs to the -1 to 1 that they were trained on.
 INCEPTION = ("googlenet", "inception_v3")
 
 
 def architectures() -> list[str]:
-    """The names of torchvision's classifiers."""
+    """Return the names of torchvision's classifiers."""
     return torchvision.models.list_models(module=torchvision.models)
 
 
 def published(arch: str, weights: str) -> WeightsEnum:
-    """torchvision's own weights by name; ``imagenet`` is its best.
+    """Return torchvision's weights of a name; ``imagenet`` is its best.
 
     Raises:
-        UserError: It has none of that name.
+        UserError: torchvision has no weights of that name.
     """
-    known = get_model_weights(arch)
+    members = get_model_weights(arch)
     if weights == "imagenet":
-        return known.DEFAULT
-    if weights not in known.__members__:
-        names = ", ".join(name for name in known.__members__ if name != "DEFAULT")
-        raise UserError(f"weights={weights}: {arch} has no such weights; there are imagenet, {names}, none, or a FILE.pth")
-    return known[weights]
+        return members.DEFAULT
+    if weights not in members.__members__:
+        names = ", ".join(name for name in members.__members__ if name != "DEFAULT")
+        raise UserError(f"weights={weights}: {arch} has no such weights; choose one of: imagenet, {names}, none, FILE.pth")
+    return members[weights]
 
 
 class Pretrained(nn.Module):
-    """A classifier of torchvision that reads numbers from 0 to 1, and standardises them as its weights are used to.
+    """A classifier of torchvision that reads numbers from 0 to 1 and standardises them as its weights require.
 
-    One channel is repeated for red, green and blue. Where the classes are not ImageNet's, a new last layer takes the place
-    of the old one; what is before it stays as it is, or learns on at a rate of its own.
+    A grey image is repeated for red, green and blue. Where the classes are not ImageNet's, a new last layer replaces the old
+    one; the layers before it are frozen, or trained at a learning rate of their own.
 
     Args:
-        spec: Of images (channels, height, width), 3 channels or 1.
+        spec: Spec of images (channels, height, width) with 3 channels or 1.
         arch: Name of the classifier, see :func:`architectures`.
-        weights: ``imagenet``, the name of other weights of torchvision, the path of a file of them, or ``none``.
-        frozen: Whether all but a new last layer stays as it is, what batch normalisation has counted included.
-        backbone_lr_factor: Learning rate of all but the last layer, as a multiple of the last layer's.
+        weights: ``imagenet``, the name of other weights of torchvision, the path of a file of weights, or ``none``.
+        frozen: Whether only the last layer is trained; batch normalisation keeps its running means then.
+        backbone_lr_factor: Learning rate of all layers but the last, as a multiple of the last layer's.
+
+    Raises:
+        UserError: The weights cannot be loaded, or the images are too small.
     """
 
     mean: Tensor
@@ -75,10 +78,10 @@ class Pretrained(nn.Module):
         if spec.classes != tuple(usual.meta["categories"]):
             self.network.set_submodule(self.last, like(old, spec.outputs))
         self.head.requires_grad_(True)
-        preset = usual.transforms()  # the means and deviations of ImageNet's channels, or what else the weights are used to
+        preset = usual.transforms()  # means and standard deviations that the weights were trained with
         self.register_buffer("mean", torch.tensor(preset.mean).reshape(3, 1, 1))
         self.register_buffer("std", torch.tensor(preset.std).reshape(3, 1, 1))
-        self.try_out(arch, spec.shape, preset.crop_size[0])
+        self.check_size(arch, spec.shape, preset.crop_size[0])
         self.train()
 
     @property
@@ -87,38 +90,38 @@ class Pretrained(nn.Module):
         return self.network.get_submodule(self.last)
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """The parameters that learn, and the multiple of the learning rate at which they do: the head's first."""
+        """Return the trainable parameters and their multiples of the learning rate, the last layer first."""
         head = list(self.head.parameters())
         rest = [weight for weight in self.network.parameters() if all(weight is not one for one in head)]
         return [(head, 1.0)] if self.frozen else [(head, 1.0), (rest, self.backbone_lr_factor)]
 
     @torch.no_grad()
-    def try_out(self, arch: str, shape: tuple[int, ...], size: int) -> None:
+    def check_size(self, arch: str, shape: tuple[int, ...], size: int) -> None:
         try:
             self.eval()(torch.zeros(1, *shape))
         except (AssertionError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"model.arch={arch}: cannot read pictures of {shape[1]} × {shape[2]}; it was made for {size} × {size}: set "
-                f"data.crop_size of data=images, or data.resize of other pictures"
+                f"model.arch={arch}: cannot read images of {shape[1]} × {shape[2]}; it was made for {size} × {size}: set "
+                f"data.crop_size for data=images, or data.resize for other images"
             ) from error
 
     def train(self, mode: bool = True) -> Pretrained:
         super().train(mode)
         if self.frozen:
-            self.network.eval()  # nor may what a layer keeps besides its weights change
+            self.network.eval()  # buffers such as running means must not change either
         return self
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x.expand(-1, 3, -1, -1) - self.mean) / self.std  # (batch, channels, height, width)
         if not self.training or len(x) > 1:
             return self.network(x)  # (batch, outputs)
-        output = self.network.eval()(x)  # of one picture batch normalisation can make no statistics
+        output = self.network.eval()(x)  # batch normalisation cannot take statistics of one image
         self.train()
         return output
 
 
 def like(layer: nn.Module, outputs: int) -> nn.Module:
-    """A new last layer in the place of another; of some networks it is a convolution of 1 × 1."""
+    """Return a new last layer of the same kind; in some networks it is a 1 × 1 convolution."""
     if isinstance(layer, nn.Conv2d):
         return nn.Conv2d(layer.in_channels, outputs, 1)
     assert isinstance(layer, nn.Linear)
@@ -126,10 +129,10 @@ def like(layer: nn.Module, outputs: int) -> nn.Module:
 
 
 def load(network: nn.Module, arch: str, weights: str) -> None:
-    """Loads weights, which cannot run code: torchvision's, downloaded once and checked, or a file's.
+    """Load weights, which cannot run code, from torchvision (downloaded once and checked) or from a file.
 
     Raises:
-        UserError: They cannot be had, are damaged, or are those of another network.
+        UserError: The weights cannot be read or downloaded, or are those of another network.
     """
     where, is_file = f"weights={weights}", Path(weights).is_file()
     try:
@@ -142,7 +145,7 @@ def load(network: nn.Module, arch: str, weights: str) -> None:
     except Exception as error:
         wrong = "it is damaged, or holds more than weights" if is_file else str(error).splitlines()[0]
         raise UserError(f"{where}: cannot be loaded ({wrong})") from error
-    # densenet's files have names that torch no longer takes, and those of INCEPTION hold the second heads
+    # files of densenet have names that torch no longer accepts, and those of INCEPTION hold the auxiliary heads
     old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
     try:
         for name in list(state):

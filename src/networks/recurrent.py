@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from math import ceil
 from typing import Any
@@ -15,34 +16,48 @@ from src.networks.inputs import Steps
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
+def cell_class(cell: str) -> Callable[..., nn.RNNBase]:
+    """Return torch's class of a recurrent cell.
+
+    Raises:
+        UserError: There is no cell of that name.
+    """
+    if cell not in CELLS:
+        raise UserError(f"model.cell={cell}: choose one of: {', '.join(CELLS)}")
+    return CELLS[cell]
+
+
 def layers(cell: str, features: int, hidden_size: int, num_layers: int, bidirectional: bool, dropout: float) -> nn.RNNBase:
-    """Recurrent layers of any cell, batch first, with dropout between them."""
-    return CELLS[cell](
+    """Return recurrent layers of any cell, batch first, with dropout between them."""
+    return cell_class(cell)(
         features,
         hidden_size,
         num_layers=num_layers,
         bidirectional=bidirectional,
-        dropout=dropout if num_layers > 1 else 0.0,  # torch warns of dropout between layers where there is one
+        dropout=dropout if num_layers > 1 else 0.0,  # with one layer torch would warn
         batch_first=True,
     )
 
 
 class Recurrent(nn.Module):
-    """RNN, LSTM or GRU over the steps; the last step's state, through dropout and a head, is the output.
+    """RNN, LSTM or GRU over the steps; the last state, through dropout and a head, is the output.
 
-    Where the data set has targets for every step, so has the network, unless it reads backwards, which would show it what it
-    is to predict.
+    Where the data set has targets at every step, there is an output at every step, except from a bidirectional network,
+    which would read the targets.
 
     Args:
-        spec: Of inputs (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
+        spec: Spec of series (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
         cell: ``rnn``, ``lstm`` or ``gru``.
         hidden_size: Units per layer and direction.
-        num_layers: Layers on top of each other.
-        bidirectional: Whether a second direction reads from the end; both ends' last states are joined.
-        dropout: Share of units dropped between layers and before the head.
-        head: Units of tanh layers before the last linear one.
+        num_layers: Number of recurrent layers.
+        bidirectional: Whether a second direction reads the steps in reverse; the last states of both are concatenated.
+        dropout: Dropout between layers and before the head.
+        head: Units of each tanh layer before the last linear one.
         change: Whether to predict the change from the target's last value, for series that leave the range of train.
-        embedding: Of words: ``size``, ``frozen`` and ``dropout``.
+        embedding: Options of the word embedding: ``size``, ``frozen`` and ``dropout``.
+
+    Raises:
+        UserError: ``change`` without the target's past in the inputs.
     """
 
     def __init__(
@@ -59,13 +74,13 @@ class Recurrent(nn.Module):
     ):
         super().__init__()
         if change and spec.channel is None:
-            raise UserError("model.change=true: needs a forecast whose windows hold the target's own past")
+            raise UserError("model.change=true: needs a forecast whose windows hold the target; add it to data.features")
         self.channel = spec.channel if change else None
         self.steps = Steps(spec, **(embedding or {}))
         self.recurrent = layers(cell, self.steps.features, hidden_size, num_layers, bidirectional, dropout)
         self.directions = 2 if bidirectional else 1
         self.every_step = spec.every_step and not bidirectional
-        self.recursive = self.every_step  # it has learnt to go on from any step
+        self.recursive = self.every_step  # only then it has been trained to predict from any step
         self.dropout = nn.Dropout(dropout)
         sizes = [hidden_size * self.directions, *(head or [])]
         self.head = nn.Sequential(*(layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.Tanh())))
@@ -78,20 +93,21 @@ class Recurrent(nn.Module):
             return self.read(states, x)  # (batch, steps, outputs)
         if self.directions == 1:
             return self.read(states[:, -1], x[:, -1])  # (batch, outputs)
-        # the backward direction has read everything at the first step, not at the last: take both from the final states
+        # the backward direction has read the whole series at the first step, not at the last: take both final states
         final = last[0] if isinstance(last, tuple) else last  # (layers * directions, batch, hidden)
-        return self.read(final[-2:].transpose(0, 1).flatten(1), x[:, -1])
+        return self.read(final[-2:].transpose(0, 1).flatten(1), x[:, -1])  # (batch, outputs)
 
     def read(self, states: Tensor, x: Tensor) -> Tensor:
+        """Map states (…, directions * hidden) after steps x (…, features) to outputs (…, outputs)."""
         output = self.output(self.head(self.dropout(states)))
         return output if self.channel is None else output + x[..., self.channel : self.channel + 1]
 
     def forecast(self, x: Tensor, steps: int) -> Tensor:
-        """Goes on for ``steps`` values (batch, steps) after series (batch, any steps, 1), reading each value once."""
+        """Continue series (batch, any steps, 1) by ``steps`` values (batch, steps), reading each value once."""
         states, last = self.recurrent(x)
         parts = [self.read(states[:, -1], x[:, -1])]  # (batch, outputs)
         for _ in range(ceil(steps / parts[0].shape[1]) - 1):
-            x = parts[-1].unsqueeze(2)
+            x = parts[-1].unsqueeze(2)  # (batch, outputs, 1)
             states, last = self.recurrent(x, last)
             parts.append(self.read(states[:, -1], x[:, -1]))
         return torch.cat(parts, dim=1)[:, :steps]

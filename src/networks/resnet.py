@@ -1,4 +1,4 @@
-"""Residual networks for small pictures."""
+"""Residual networks for small images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from src.errors import UserError
 
 
 class Block(nn.Module):
-    """Two standardised 3×3 convolutions and a way around them, which is a 1×1 convolution where the size changes."""
+    """Two 3×3 convolutions with batch normalisation, and a shortcut: a 1×1 convolution where the shape changes."""
 
     def __init__(self, size: int, width: int, stride: int):
         super().__init__()
@@ -28,20 +28,23 @@ class Block(nn.Module):
         self.around = nn.Sequential(*around)
 
     def forward(self, x: Tensor) -> Tensor:
-        return relu(self.layers(x) + self.around(x))
+        return relu(self.layers(x) + self.around(x))  # (batch, size, height, width) -> (batch, width, height / stride, …)
 
 
 class ResNet(nn.Module):
-    """The residual network for 32 × 32 pixels (He et al., 2016, section 4.2), with 1×1 convolutions where its size changes.
+    """The residual network for 32 × 32 pixels (He et al., 2016, section 4.2), with 1×1 convolutions as shortcuts.
 
-    A 3×3 convolution, three stages of blocks with 1, 2 and 4 times ``width`` channels of which the second and third halve
-    height and width, the mean over all places, and one linear layer.
+    A 3×3 convolution, three stages of blocks with 1, 2 and 4 times ``width`` channels, the mean over all pixels, and one
+    linear layer. The second and third stage halve height and width.
 
     Args:
-        spec: Of inputs (channels, height, width), of any size.
-        depth: Layers with weights: 6n + 2 makes n blocks a stage.
-        width: Channels of the first stage; the paper's 16, or more for a wide one.
-        dropout: Share dropped before the linear layer.
+        spec: Spec of images (channels, height, width) of any size.
+        depth: Number of layers with weights; 6n + 2 gives n blocks per stage.
+        width: Channels of the first stage; the paper's 16, or more for a wide network.
+        dropout: Dropout before the linear layer.
+
+    Raises:
+        UserError: The depth is not 6n + 2.
     """
 
     def __init__(self, spec: Any, depth: int = 20, width: int = 16, dropout: float = 0.0):
@@ -57,4 +60,5 @@ class ResNet(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(4 * width, spec.outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.layers(x).mean((2, 3)))  # (batch, channels, height, width) -> (batch, outputs)
+        x = self.layers(x)  # (batch, channels, height, width) -> (batch, 4 * width, height / 4, width / 4)
+        return self.head(x.mean((2, 3)))  # (batch, outputs)

@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
-from sklearn.metrics import classification_report
 from torch import Tensor, nn
 
 from src.baselines.estimator import Estimator
 from src.data.datamodule import InMemory
 from src.data.images.images import Pictures
-from src.data.series.csv import Forecast
+from src.networks import Attends
 from src.reporting import image_plots, plots
 from src.tasks.classification import Binary, Classification
 from src.tasks.forecasting import Forecasting
@@ -62,7 +61,7 @@ def draw(
         plots.save(pictures / "path.png", functools.partial(plots.path, path))
     if isinstance(data, Pictures):
         image_plots.draw(pictures, table, task, data)
-    if hasattr(task.network, "attention") and len(data.spec.shape) == 2:
+    if isinstance(task.network, Attends) and len(data.spec.shape) == 2:
         steps = attended(task.network, *examples(data))
         plots.save(pictures / "attention.png", functools.partial(plots.attention, steps))
     if isinstance(task, Reconstruction) and len(data.spec.shape) == 2:
@@ -99,15 +98,7 @@ def by_step(names: list[str], **columns: Tensor) -> pd.DataFrame:
     return pd.DataFrame(named | {name: values.flatten().numpy() for name, values in columns.items()})
 
 
-def per_class(table: pd.DataFrame, task: Classification) -> pd.DataFrame:
-    """Precision, recall, F1 and number of test samples of each class, and how many it had in train."""
-    names = list(task.spec.classes)
-    rows = classification_report(table["actual"], table["prediction"], labels=names, output_dict=True, zero_division=0)
-    figures = pd.DataFrame([rows[name] for name in names], index=pd.Index(names, name="class"))
-    return figures.rename(columns={"f1-score": "f1"}).astype({"support": int}).assign(train=task.spec.counts)
-
-
-def draw_forecast(path: Path, forecast: pd.DataFrame, data: Forecast) -> None:
+def draw_forecast(path: Path, forecast: pd.DataFrame, data: Any) -> None:
     """Draws a recursive forecast behind as much of the history as it is long, at least three seasons of it."""
     start = int(data.index.searchsorted(forecast.index[0]))
     first = max(0, start - max(2 * len(forecast), 3 * data.season))

@@ -11,7 +11,6 @@ from src.config.overrides import parse
 
 # Module of the stored name -> module of the class today.
 MODULES = {
-    "src.baselines": "src.baselines.estimator",
     "src.checkpoint": "src.training.callbacks",
     "src.data.folder": "src.data.images.folder",
     "src.data.forecast": "src.data.series.csv",
@@ -29,6 +28,11 @@ MODULES = {
 }
 # Stored name -> name today, where a class has left its module.
 CLASSES = {
+    "src.baselines.ARIMA": "src.baselines.series.ARIMA",
+    "src.baselines.Lasso": "src.baselines.linear.Lasso",
+    "src.baselines.SeasonalNaive": "src.baselines.series.SeasonalNaive",
+    "src.baselines.logistic": "src.baselines.linear.logistic",
+    "src.baselines.ridge": "src.baselines.linear.ridge",
     "src.tasks.forecasting.Coverage": "src.tasks.metrics.Coverage",
     "src.tasks.forecasting.ScaledError": "src.tasks.metrics.ScaledError",
 }

@@ -1,1 +1,1 @@
-"""Tasks: LightningModules that wrap a network, one per kind of step, never one per network."""
+"""Tasks: LightningModules around any network, one per kind of target, none per network."""

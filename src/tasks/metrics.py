@@ -1,8 +1,7 @@
-"""Metrics of classification that torchmetrics lacks, or warns of where a class is missing from a small split."""
+"""Metrics that torchmetrics lacks, or warns of where a class is missing from a small split."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ from torchmetrics.classification import BinaryStatScores
 
 
 class OneVsRestAUROC(Metric):
-    """Exact area under the ROC curve of each class against all others, and the mean over the classes that occur.
+    """Exact area under the ROC curve of each class against the rest, averaged over the classes that occur.
 
-    0.5 where there is only one class, of which nothing is to be told.
+    0.5 where only one class occurs, so that nothing can be ranked.
     """
 
     higher_is_better = True
@@ -38,15 +37,18 @@ class OneVsRestAUROC(Metric):
             inside = actual == number
             positives, negatives = int(inside.sum()), int((~inside).sum())
             if positives and negatives:
-                # of all pairs, those in which the member has the higher score; ties count half (Mann and Whitney, 1947)
-                others, members = np.sort(scores[~inside]), scores[inside]
-                below = sum(np.searchsorted(others, members, side).sum() for side in ("left", "right")) / 2
+                # fraction of pairs in which the positive has the higher score; ties count half (Mann and Whitney, 1947)
+                rest, members = np.sort(scores[~inside]), scores[inside]
+                below = sum(np.searchsorted(rest, members, side).sum() for side in ("left", "right")) / 2
                 areas.append(below / positives / negatives)
         return torch.tensor(np.mean(areas) if areas else 0.5, dtype=torch.float64)
 
 
 class TopAccuracy(MeanMetric):
-    """Share of samples whose class is among the ``top`` most probable, of equally probable ones the first by number."""
+    """Fraction of samples whose class is among the ``top`` most probable, of equally probable ones the first by number.
+
+    torchmetrics' ``top_k`` takes any of equally probable classes, so that its top 1 is not the predicted class.
+    """
 
     higher_is_better = True  # type: ignore[assignment]
 
@@ -55,51 +57,64 @@ class TopAccuracy(MeanMetric):
         self.top = top
 
     def update(self, probabilities: Tensor, actual: Tensor) -> None:  # type: ignore[override]
-        of_it = probabilities.gather(1, actual.unsqueeze(1))  # (n, 1)
-        earlier = torch.arange(probabilities.shape[1]) < actual.unsqueeze(1)  # (n, classes)
-        before = (probabilities > of_it) | ((probabilities == of_it) & earlier)
+        of_class = probabilities.gather(1, actual.unsqueeze(1))  # (n, 1)
+        first = torch.arange(probabilities.shape[1]) < actual.unsqueeze(1)  # (n, classes)
+        before = (probabilities > of_class) | ((probabilities == of_class) & first)
         super().update((before.sum(1) < self.top).double())
 
 
 class BinaryBalancedAccuracy(BinaryStatScores):
-    """Mean of the shares that are found of either class."""
+    """Mean recall of the two classes."""
 
     higher_is_better = True
 
     def compute(self) -> Tensor:
-        found, false, rest, missed, _ = super().compute().double()
-        return (share(found, found + missed) + share(rest, rest + false)) / 2
+        true_positive, false_positive, true_negative, false_negative, _ = super().compute().double()
+        recalls = (
+            fraction(true_positive, true_positive + false_negative),
+            fraction(true_negative, true_negative + false_positive),
+        )
+        return sum(recalls) / 2  # type: ignore[return-value]
 
 
 class BinaryMacroF1(BinaryStatScores):
-    """Mean of the F1 scores of either class."""
+    """Mean F1 score of the two classes."""
 
     higher_is_better = True
 
     def compute(self) -> Tensor:
-        found, false, rest, missed, _ = super().compute().double()
-        return sum(share(2 * right, 2 * right + false + missed) for right in (found, rest)) / 2  # type: ignore[return-value]
+        true_positive, false_positive, true_negative, false_negative, _ = super().compute().double()
+        wrong = false_positive + false_negative
+        scores = (fraction(2 * right, 2 * right + wrong) for right in (true_positive, true_negative))
+        return sum(scores) / 2  # type: ignore[return-value]
 
 
-def share(part: Tensor, whole: Any) -> Tensor:
-    """A part of a number of samples; 0 of none."""
+def fraction(part: Tensor, whole: Any) -> Tensor:
+    """Return a part of a number of samples; 0 where there are none."""
     return part / whole.clamp(min=1)
 
 
 class ScaledError(MeanAbsoluteError):
     """MASE: mean absolute error in units of the seasonal naive forecast's within train (Hyndman and Koehler, 2006)."""
 
-    naive = 1.0
+    naive: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("naive", torch.tensor(1.0), dist_reduce_fx="mean")
+
+    def update(self, prediction: Tensor, actual: Tensor, naive: float) -> None:  # type: ignore[override]
+        super().update(prediction, actual)
+        self.naive = torch.tensor(naive, dtype=torch.float64)
 
     def compute(self) -> Tensor:
         return super().compute() / self.naive
 
 
 class Coverage(Metric):
-    """Share of targets that lie within the interval around their prediction."""
+    """Fraction of targets (n, horizon) within the interval around their prediction; NaN before the interval is known."""
 
     higher_is_better = True
-    half_width: Tensor | float = math.nan
     inside: Tensor
     total: Tensor
 
@@ -108,9 +123,9 @@ class Coverage(Metric):
         self.add_state("inside", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
 
-    def update(self, prediction: Tensor, actual: Tensor) -> None:
-        inside = ((prediction - actual).abs() <= self.half_width).double()
-        self.inside += (inside if not bool(torch.as_tensor(self.half_width).isnan().any()) else inside * math.nan).sum()
+    def update(self, prediction: Tensor, actual: Tensor, half_width: Tensor) -> None:
+        inside = ((prediction - actual).abs() <= half_width).double()
+        self.inside += inside.where(~half_width.isnan(), torch.nan).sum()
         self.total += actual.numel()
 
     def compute(self) -> Tensor:

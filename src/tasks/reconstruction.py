@@ -1,4 +1,4 @@
-"""Reconstruction: the input itself."""
+"""Reconstruction: the input itself is the target."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from src.tasks.task import Task
 
 
 class Reconstruction(Task):
-    """Gives back its inputs, in scaled units; the error of a sample tells how unlike the training data it is."""
+    """Reconstructs its inputs, in scaled units; a large error of a sample means that it is unlike the training data."""
 
-    def loss_of(self, output: Tensor, target: Tensor, *when: Tensor) -> Tensor:
+    def loss_of(self, output: Tensor, target: Tensor, *times: Tensor) -> Tensor:
         return self.loss(output, target)
 
     def target_of(self, x: Tensor, y: Any) -> Any:

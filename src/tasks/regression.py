@@ -13,16 +13,16 @@ from src.tasks.task import Task
 
 
 class Regression(Task):
-    """Predicts a number. The network works in the target's scaled units; metrics and tables are in its own."""
+    """Predicts a number. The network works in scaled units of the target; metrics and tables are in its original units."""
 
     def __init__(self, *parts: Any, **more: Any):
         super().__init__(*parts, **more)
         if self.spec.classes:
-            raise UserError(f"task=regression: {self.spec.target} is a class, not a number; take task=classification")
+            raise UserError(f"task=regression: {self.spec.target} is a class, not a number; use task=classification")
         if self.spec.forecast:
-            raise UserError("task=regression: this data set gives the values that follow a window; take task=forecasting")
+            raise UserError("task=regression: this data set has the values after a window for targets; use task=forecasting")
 
-    def loss_of(self, output: Tensor, target: Tensor, *when: Tensor) -> Tensor:
+    def loss_of(self, output: Tensor, target: Tensor, *times: Tensor) -> Tensor:
         return self.loss(output.squeeze(1), target)
 
     def predict(self, output: Tensor, target: Tensor) -> Batch:

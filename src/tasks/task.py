@@ -1,4 +1,4 @@
-"""What every task shares: one step of training, and one place where metrics are collected."""
+"""The LightningModule that all tasks share: training by blocks of batches, and exact metrics once per epoch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, cast
 
 import pandas as pd
@@ -14,27 +15,29 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from src.data.datamodule import Batch, Batches, epoch_seed
-from src.tasks import task
+from src.data.datamodule import Batch, Batches, InMemory, epoch_seed
+from src.errors import UserError
+from src.networks import Grouped
 
 
 class Task(LightningModule):
-    """Trains and measures a network. A subclass says what outputs mean (``loss_of``, ``predict``, ``table``).
+    """Trains and measures a network. A subclass defines what outputs mean (``loss_of``, ``predict``, ``table``).
 
     Outputs are collected, and metrics computed once per epoch on the whole split in double precision: no metric depends
     on the batch size, and a step logs nothing.
 
     Args:
-        network: Maps inputs (batch, *shape) to outputs (batch, outputs).
+        network: Network from inputs (batch, *shape) to outputs (batch, outputs); it may have the optional abilities of
+            :mod:`src.networks`.
         spec: The data set's :class:`src.data.datamodule.Spec`.
         loss: Mean loss of outputs and targets.
-        metrics: torchmetrics by name, fed with predictions and targets in original units.
-        optimizer: Makes an optimizer from parameters.
-        scheduler: Makes a learning-rate scheduler from an optimizer; stepped once per epoch.
-        l1: Times the sum of absolute weights, added to the loss that is minimised (not to the one that is logged).
+        metrics: torchmetrics by name; they get predictions and targets in original units.
+        optimizer: Factory of an optimizer from parameters.
+        scheduler: Factory of a learning-rate scheduler from an optimizer; stepped once per epoch.
+        l1: Factor of the sum of absolute weights, which is added to the loss that is minimised but not to the logged one.
         gradient_clip: Largest norm of the gradient.
-        seed: Of dropout: each epoch draws from (seed, epoch) alone, so a resumed run goes on as if never stopped.
-        feed: The data set's own, see :meth:`fed`.
+        seed: Seed of dropout. Each epoch draws from (seed, epoch) alone, so that a resumed run equals an uninterrupted one.
+        feed: The data set's module that prepares batches, see :meth:`fed`.
     """
 
     def __init__(
@@ -53,10 +56,10 @@ class Task(LightningModule):
         super().__init__()
         self.automatic_optimization = False  # see training_step
         self.network, self.spec, self.loss, self.feed = network, spec, loss, feed
-        # in a plain dictionary they stay on the CPU, where there is double precision, whatever device the network is on
+        # a plain dictionary keeps them on the CPU, which has double precision, whatever the network's device
         self.metrics = {name: metric.set_dtype(torch.float64) for name, metric in metrics.items()}
-        for metric in self.metrics.values():  # of several devices each has the outputs of all, and nothing to ask for
-            metric.distributed_available_fn = alone
+        for metric in self.metrics.values():  # each process has the outputs of all, so that metrics do not synchronise
+            metric.distributed_available_fn = lambda: False
         # a metric without a better direction is measured, but cannot be monitored
         directions = {name: metric.higher_is_better for name, metric in metrics.items()}
         self.higher_is_better = {"loss": False} | {name: bool(up) for name, up in directions.items() if up is not None}
@@ -64,57 +67,80 @@ class Task(LightningModule):
         self.l1, self.gradient_clip, self.seed = l1, gradient_clip, seed
         self.collected: dict[str, list[Batch]] = defaultdict(list)
         self.diverged = self.pruned = False
-        self.tested: tuple[Batch, dict[str, float]] | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes the running hook here twice per hook, and a module's own __setattr__ makes that a tenth of an epoch
+        # Lightning sets the hook's name twice per hook; nn.Module.__setattr__ would make that a tenth of an epoch
         if name == "_current_fx_name":
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
 
-    # what a subclass says
+    # what a subclass defines
 
-    def loss_of(self, output: Tensor, target: Tensor, *when: Tensor) -> Tensor:
-        """Mean loss of outputs (batch, outputs) and targets; a forecast's have their places in time beside them."""
+    def loss_of(self, output: Tensor, target: Tensor, *times: Tensor) -> Tensor:
+        """Return the mean loss of outputs (batch, outputs) and targets; for a forecast in training also their times."""
         raise NotImplementedError
 
     def predict(self, output: Tensor, target: Tensor) -> Batch:
-        """Predictions and targets as the metrics want them, in original units and double precision."""
+        """Return predictions and targets as the metrics need them, in original units and double precision."""
         raise NotImplementedError
 
     def table(self, output: Tensor, rows: pd.Index, target: Tensor | None = None) -> pd.DataFrame:
-        """Predictions of outputs (n, outputs), one row per sample, and the truth beside them where it is known."""
+        """Return one row per sample of outputs (n, outputs): predictions, and actual values where targets are given."""
         raise NotImplementedError
 
-    # what a subclass may say
+    # what a subclass may define
 
     def target_of(self, x: Tensor, y: Any) -> Any:
-        """What the network is to give for inputs ``x``."""
+        """Return the target of inputs ``x`` with label ``y``."""
         return y
 
-    def measured(self, output: Tensor, target: Tensor, *when: Tensor) -> Batch:
-        """The part of a batch's outputs and targets that is measured and recorded."""
+    def measured(self, output: Tensor, target: Tensor, *times: Tensor) -> Batch:
+        """Return the part of a batch's outputs and targets that is measured and recorded."""
         return output, target
 
     def calibrate(self, output: Tensor, target: Tensor) -> None:
-        """Sets from the validation split, in buffers that travel with the weights, what measuring needs."""
+        """Set, from outputs of the validation split, buffers that predictions need and that are stored with the weights."""
+
+    def update(self, metric: Metric, prediction: Tensor, actual: Tensor) -> None:
+        """Update a metric with what :meth:`predict` returns, and with further arguments where it takes some."""
+        metric.update(prediction, actual)
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what ``result.json`` records of the task."""
+        return {"higher_is_better": self.higher_is_better}
+
+    def after_test(self, data: InMemory, predictions: pd.DataFrame) -> tuple[dict[str, float], dict[str, pd.DataFrame]]:
+        """Return further test metrics, and further tables for the run's folder by name, from the test predictions."""
+        return {}, {}
+
+    def continuation(self, data: InMemory, steps: int, origin: str) -> pd.DataFrame:
+        """Return a forecast of ``steps`` rows after the end of a series, or from the beginning of ``test`` on.
+
+        Args:
+            data: The data that the task was trained on.
+            steps: Rows after the end of the series.
+            origin: ``end`` or ``test``.
+
+        Raises:
+            UserError: The task is no forecast.
+        """
+        raise UserError(f"steps={steps}: this run is no forecast of a series, so no steps follow; give input=FILE.csv")
 
     def fed(self, x: Tensor, y: Any = None) -> tuple[Tensor, Any]:
-        """A batch as the network reads it: pictures scaled and, in training, cropped, turned, mixed with their classes."""
+        """Return a batch as the network reads it: images scaled and, in training, augmented and mixed with their classes."""
         return self.feed(x, y) if self.feed is not None else (x, y)
 
     # training
 
     def configure_optimizers(self) -> Any:
-        network: Any = self.network
-        if hasattr(network, "groups"):  # each learns at its own multiple of the rate
-            groups, factors = zip(*network.groups(), strict=True)
+        if isinstance(self.network, Grouped):
+            groups, factors = zip(*self.network.groups(), strict=True)
             optimizer = self.make_optimizer([{"params": weights} for weights in groups])
             for group, factor in zip(optimizer.param_groups, factors, strict=True):
                 group["lr"] *= factor
         else:
-            optimizer = self.make_optimizer([weight for weight in network.parameters() if weight.requires_grad])
+            optimizer = self.make_optimizer([weight for weight in self.network.parameters() if weight.requires_grad])
         return [optimizer], [self.make_scheduler(optimizer)] if self.make_scheduler else []
 
     def on_train_epoch_start(self) -> None:
@@ -123,7 +149,7 @@ class Task(LightningModule):
         torch.manual_seed(epoch_seed(self.seed, self.current_epoch) + 514_229_001 * self.global_rank)
 
     def training_step(self, batches: list[Batch], batch_idx: int) -> None:
-        """Takes one step of the optimizer for each batch of a block.
+        """Take one step of the optimizer for each batch of a block.
 
         Lightning spends half a millisecond around every ``training_step``, about as long as a small network's step
         takes. In blocks, and with the optimizer stepped by hand, an epoch costs little more than a bare loop's.
@@ -133,11 +159,11 @@ class Task(LightningModule):
         weight = cast(Batches, self.trainer.train_dataloader).weight(batch_idx) if several else 1.0
         # only a gradient scaler and several devices need Lightning's own, whose hooks cost a tenth of an epoch
         backward = self.manual_backward if several or self.trainer.precision == "16-mixed" else torch.Tensor.backward
-        for x, y, *when in batches:
+        for x, y, *times in batches:
             optimizer.zero_grad()
             x, goal = self.fed(x, y)
             output, target = self.network(x), self.target_of(x, y)
-            loss = self.loss_of(output, self.target_of(x, goal), *when)
+            loss = self.loss_of(output, self.target_of(x, goal), *times)
             if self.l1:
                 loss = loss + self.l1 * sum(weight.abs().sum() for weight in self.network.parameters())
             backward(loss if weight == 1 else loss * weight)
@@ -145,20 +171,22 @@ class Task(LightningModule):
                 self.clip_gradients(optimizer, self.gradient_clip)
             optimizer.step()
             if weight:
-                self.keep("train", self.measured(output.detach(), target, *when))
+                self.keep("train", self.measured(output.detach(), target, *times))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.collect("val", batch)
+        self.keep("val", self.evaluated(batch))
 
-    def collect(self, split: str, batch: Batch) -> None:
-        x, y, *when = batch
+    def evaluated(self, batch: Batch) -> Batch:
+        """Return the measured outputs and targets of a batch."""
+        x, y, *times = batch
         x, _ = self.fed(x)
-        self.keep(split, self.measured(self.network(x), self.target_of(x, y), *when))
+        return self.measured(self.network(x), self.target_of(x, y), *times)
 
     def keep(self, split: str, measured: Batch) -> None:
+        """Collect measured outputs and targets of a split until the end of the epoch."""
         parts = self.collected[split]
         parts.append(measured)
-        if len(parts) == 1024:  # many small tensors between large passing ones would tear the memory to pieces
+        if len(parts) == 1024:  # many small tensors between large short-lived ones would fragment the memory
             parts[:] = [tuple(torch.cat(column) for column in zip(*parts, strict=True))]
 
     def on_validation_epoch_end(self) -> None:
@@ -176,17 +204,22 @@ class Task(LightningModule):
             scheduler.step()
 
     def log_epoch(self) -> None:
+        """Log one row of everything collected: metrics of both splits, learning rate and seconds."""
         row: dict[str, float] = {}
         for split in ("val", "train"):
-            if self.collected[split]:
+            parts = self.collected.pop(split, [])
+            if split == "train" and self.trainer.world_size > 1:
+                parts = gathered(parts)
+            if parts:
+                output, target = joined(parts)
                 if split == "val":
-                    self.calibrate(*self.outputs_of(split))
-                row |= {f"{split}/{name}": value for name, value in self.measure(split).items()}
+                    self.calibrate(output, target)
+                row |= {f"{split}/{name}": value for name, value in self.measure(output, target).items()}
         if not all(math.isfinite(value) for name, value in row.items() if name.endswith("/loss")):
             self.diverged = self.trainer.should_stop = True
         optimizer: Any = self.optimizers()
         row |= {"lr": optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - self.started}
-        # what log_dict would do, without its half a millisecond per name for reductions that there are none of
+        # as log_dict, without half a millisecond per name for reductions over devices that are not needed
         self.trainer.callback_metrics.update({name: torch.tensor(value, dtype=torch.float64) for name, value in row.items()})
         # an epoch without validation has the same columns
         splits = ("train", "val") if self.trainer.enable_validation else ("train",)
@@ -196,16 +229,18 @@ class Task(LightningModule):
 
     # evaluation
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self.collect("test", batch)
-
-    def on_test_epoch_end(self) -> None:
-        self.tested = self.outputs_of("test"), self.measure("test")
-        self.log_dict({f"test/{name}": value for name, value in self.tested[1].items()}, logger=False)
+    @torch.inference_mode()
+    def outputs(self, batches: Batches, device: str = "cpu", count: int | None = None) -> Batch:
+        """Return outputs and targets (n, …) of the first ``count`` batches, on the CPU and in their order."""
+        self.eval().to(device)
+        some = islice(cast(Iterator[Batch], iter(batches)), count)
+        parts = [self.evaluated(tuple(part.to(device) for part in batch)) for batch in some]
+        self.cpu()
+        return joined(parts)
 
     @torch.inference_mode()
     def predictions(self, batches: Batches) -> pd.DataFrame:
-        """The table of predictions for the inputs of any source, whose targets are not known."""
+        """Return the table of predictions for inputs without labels, in the order of the rows."""
         self.eval()
         parts: list[tuple[Tensor, Any]] = []
         for x, *_ in cast(Iterator[Batch], iter(batches)):
@@ -216,35 +251,26 @@ class Task(LightningModule):
         taken = batches.taken()
         return self.table(torch.cat(outputs), batches.split.rows[taken], target).iloc[taken.argsort()]
 
-    def outputs_of(self, split: str) -> Batch:
-        parts = self.collected[split]
-        if split == "train" and self.trainer.world_size > 1:
-            parts = task.gathered(parts)
-        output, target = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
-        return output.float(), target  # of lower precision are a network's steps, not its figures
-
-    def measure(self, split: str) -> dict[str, float]:
-        """Loss and metrics of everything collected for a split, which is then forgotten."""
-        output, target = self.outputs_of(split)
-        self.collected[split].clear()
+    def measure(self, output: Tensor, target: Tensor) -> dict[str, float]:
+        """Return loss and metrics of the measured outputs and targets of a whole split."""
         prediction, actual = self.predict(output, target)
         values = {"loss": float(self.loss_of(output, target))}
         for name, metric in self.metrics.items():
             metric.reset()
-            metric.update(prediction, actual)
+            self.update(metric, prediction, actual)
             values[name] = float(metric.compute())
         return values
 
 
-def alone() -> bool:
-    return False
+def joined(parts: list[Batch]) -> Batch:
+    """Return outputs and targets of several batches as one, on the CPU."""
+    output, target = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
+    return output.float(), target  # reduced precision applies to the forward pass, never to metrics
 
 
-def gathered(parts: list[Any]) -> list[Any]:
-    """Tuples of tensors (n, …) of all processes, on the CPU, in the order of the processes; some may have none."""
-    import torch
-
-    own = tuple(torch.cat(column).cpu() for column in zip(*parts, strict=True)) if parts else None
-    found: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(found, own)
-    return [part for part in found if part is not None]
+def gathered(parts: list[Batch]) -> list[Batch]:
+    """Return the parts of all processes of a run over several devices, on the CPU; some may have none."""
+    own = joined(parts) if parts else None
+    everyone: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(everyone, own)
+    return [part for part in everyone if part is not None]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pandas as pd
-from lightning.pytorch import Trainer
 
 from src.data.datamodule import Batches
+from src.errors import UserError
 from src.tasks.task import Task
 
 
@@ -23,17 +23,10 @@ def measure(
     Returns:
         One row per sample with the truth beside it, and the metrics over all of them.
     """
-    trainer = Trainer(
-        accelerator=accelerator,
-        devices=1,
-        limit_test_batches=limit,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.test(task, dataloaders=batches, verbose=False)
-    assert task.tested is not None
-    (output, target), metrics = task.tested
+    count = int(limit * len(batches)) if isinstance(limit, float) else limit
+    if count < 1:
+        raise UserError(f"trainer.limit_test_batches={limit}: is no whole batch of {len(batches)}; set it higher")
+    output, target = task.outputs(batches, accelerator, count)
     taken = batches.taken()[: len(target)]
-    return task.table(output, batches.split.rows[taken], target).iloc[taken.argsort()], metrics
+    table = task.table(output, batches.split.rows[taken], target).iloc[taken.argsort()]
+    return table, task.measure(output, target)

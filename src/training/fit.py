@@ -21,7 +21,6 @@ from src.errors import UserError, sentence
 from src.tasks.task import Task
 from src.training import distributed, interrupt, loggers
 from src.training.build import instantiate
-from src.training.evaluation import measure
 
 
 def device(accelerator: str) -> str:
@@ -130,12 +129,11 @@ def fit_baseline(task: Task, data: InMemory, config: DictConfig, folder: Path) -
         cast(Estimator, task.network).fit(x, task.measured(y, y)[1], (x_val, y_val))
     except (ValueError, TypeError) as error:
         raise UserError(f"model: {sentence(error)}") from error
-    measure(task, data.batches("val"))
-    assert task.tested is not None
-    task.calibrate(*task.tested[0])
+    outputs = {name: task.outputs(data.batches(name)) for name in ("train", "val")}
+    task.calibrate(*outputs["val"])
     row: dict[str, float] = {"epoch": 0}
-    for name in ("train", "val"):
-        row |= {f"{name}/{metric}": value for metric, value in measure(task, data.batches(name))[1].items()}
+    for name, (output, target) in outputs.items():
+        row |= {f"{name}/{metric}": value for metric, value in task.measure(output, target).items()}
     row["seconds"] = time.perf_counter() - begun
     for each in loggers.make(config, folder):
         each.log_metrics(row, step=0)

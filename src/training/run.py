@@ -18,15 +18,11 @@ from src.config.compose import reference
 from src.config.overrides import key as key_of
 from src.config.schema import trains
 from src.data.datamodule import InMemory
-from src.data.series.csv import Forecast
 from src.errors import UserError, sentence
 from src.reporting import run_figures
 from src.runs import history
 from src.runs import result as results
 from src.runs.settings import absolute
-from src.tasks import rollout
-from src.tasks.classification import Classification
-from src.tasks.forecasting import Forecasting
 from src.tasks.task import Task
 from src.training import distributed, encoder, imagenet_labels, loggers, summary, vectors
 from src.training.build import build, data_set, load_weights, quiet, settle
@@ -168,7 +164,7 @@ def prepare(config: DictConfig, folder: Path, result: dict[str, Any]) -> tuple[I
         known = results.read(folder)["coverage"] if config.resume else None
         result["coverage"] = known or vectors.fill(task.network, data.spec.words, Path(config.vectors))
     result |= {"device": accelerator, "threads": torch.get_num_threads(), "fingerprint": data.fingerprint()}
-    result["higher_is_better"] = task.higher_is_better
+    result |= task.recorded()
     return data, task, accelerator
 
 
@@ -223,14 +219,11 @@ def test(config: DictConfig, folder: Path, result: dict[str, Any], data: InMemor
     """Measure the chosen weights on the test split; write predictions, tables and plots."""
     load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
     table, result["test"] = measure(task, data.batches("test"), accelerator, config.trainer.limit_test_batches)
-    if isinstance(task, Forecasting) and isinstance(data, Forecast):
-        widths = rollout.intervals(task, data)
-        widths.to_csv(folder / "interval.csv")
-        forecast, more = rollout.over_test(task, data, widths)
-        forecast.to_csv(folder / "forecast.csv", float_format="%.7g")
-        result["test"] |= more
-        run_figures.draw_forecast(folder / "plots" / "forecast.png", forecast, data)
-    table.to_csv(folder / "predictions.csv", float_format="%.7g")
-    if isinstance(task, Classification):
-        run_figures.per_class(table, task).to_csv(folder / "per_class.csv", float_format="%.7g")
+    metrics, tables = task.after_test(data, table)
+    result["test"] |= metrics
+    result |= task.recorded()
+    for name, content in ({"predictions": table} | tables).items():
+        content.to_csv(folder / f"{name}.csv", float_format="%.7g")
+    if "forecast" in tables:
+        run_figures.draw_forecast(folder / "plots" / "forecast.png", tables["forecast"], data)
     run_figures.draw(folder, history.load(folder), table, result, task, data)

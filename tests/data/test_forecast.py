@@ -14,7 +14,7 @@ from src.data.datamodule import Spec
 from src.data.series.csv import Forecast
 from src.networks.recurrent import Recurrent
 from src.tasks import rollout
-from src.tasks.forecasting import conformal
+from src.tasks.rollout import conformal
 from src.training.build import build, load_run
 from src.training.evaluation import measure
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from src.config.compose import CONF
 from src.data.datamodule import BLOCK, InMemory
+from src.networks import Grouped
 from src.runs import result as results
 from src.sweeps.stacked import plan
 from src.sweeps.stacked.epoch import Replica, hand_over, joined, learn_epoch, record, shrunk, validate
@@ -99,7 +100,7 @@ def hindrance(task: Task, data: InMemory, config: DictConfig, accelerator: str) 
         if callback and callback._target_.rpartition(".")[2] not in CALLBACKS:
             return f"callbacks.{name} is for Lightning's own loop"
     optimizer = config.task.optimizer._target_.rpartition(".")[2]
-    if optimizer not in ELEMENTWISE or hasattr(task.network, "groups"):
+    if optimizer not in ELEMENTWISE or isinstance(task.network, Grouped):
         return f"{optimizer} here treats some weights unlike others"
     if not isinstance(data.splits["train"].x, Tensor):
         return "texts come in batches of one length, of which every seed has its own, and bags of words are sparse"

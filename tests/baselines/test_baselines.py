@@ -1,0 +1,82 @@
+"""Baselines: options of scikit-learn's classes, what a run imports, and what a checkpoint may hold."""
+
+import sys
+from importlib import import_module
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import result, shell
+from sklearn.linear_model import LinearRegression
+
+from src.baselines.estimator import TRUSTED, Estimator
+from src.data.datamodule import Spec
+from src.errors import UserError
+
+SPEC = Spec(shape=(2,), outputs=1, columns=("a", "b"), target="y")
+
+
+def test_an_estimators_own_arguments_may_be_added(train) -> None:
+    folder = train("run", "data=hitters", "model=ols", "+model.fit_intercept=false")
+    assert "LinearRegression(fit_intercept=False)" in (folder / "model.txt").read_text()
+    assert result(folder)["status"] == "finished"
+
+
+def test_an_estimators_class_has_the_last_word_on_its_arguments(call) -> None:
+    status, _, err = call("data=hitters", "model=ols", "+model.fit_intercepts=false", "hydra.run.dir=run")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "fit_intercepts" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("data=passengers model=arima model.order=[0,1]", "model.order=[0, 1]: must be a list of three whole numbers"),
+        ("data=digits model=resnet model.depth=9", "model.depth=9: must be 6n + 2, as 8, 14, 20, 32 or 56"),
+        ("data=nyse model=cnn1d model.kernel_size=4", "model.kernel_size=4: must be an odd whole number"),
+        ("data=nyse model=lstm model.cell=elman", "choose one of: rnn, lstm, gru"),
+    ],
+)
+def test_a_class_refuses_its_own_bad_arguments(call, arguments: str, message: str) -> None:
+    status, _, err = call(*arguments.split(), "hydra.run.dir=run")
+    assert (status, err.count("\n")) == (2, 1), err
+    assert message in err or "must be" in err
+
+
+def test_a_network_imports_no_estimators() -> None:
+    ended = shell(
+        "-c",
+        "import sys\n"
+        "sys.argv = ['train', 'data=nyse', 'model=rnn', 'trainer.max_epochs=1', 'hydra.run.dir=run']\n"
+        "from src.train import main\nmain()\n"
+        "unused = ('skops', 'sklearn.ensemble', 'statsmodels', 'src.baselines.linear', 'src.baselines.text')\n"
+        "imported = [name for name in unused if name in sys.modules]\n"
+        "assert not imported, imported",
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_every_trusted_class_exists() -> None:
+    for name in TRUSTED:
+        module, _, cls = name.rpartition(".")
+        assert hasattr(import_module(module), cls), name
+
+
+def test_a_stored_estimator_of_another_class_is_refused() -> None:
+    import skops.io
+
+    state = torch.frombuffer(bytearray(skops.io.dumps(pd.Timedelta("1D"))), dtype=torch.uint8)
+    assert "pandas" in sys.modules
+    with pytest.raises(UserError, match="which no baseline of Labbook consists of"):
+        Estimator(LinearRegression(), SPEC).set_extra_state(state)
+
+
+def test_a_fitted_estimator_comes_back_from_its_state() -> None:
+    x = torch.tensor(np.random.default_rng(0).normal(size=(20, 2)), dtype=torch.float32)
+    fitted = Estimator(LinearRegression(), SPEC)
+    fitted.fit(x, 2 * x[:, 0] - x[:, 1] + 3, (x, x[:, 0]))
+    assert fitted.coefficients().round(4).to_dict() == {"a": 2.0, "b": -1.0, "intercept": 3.0}
+    loaded = Estimator(LinearRegression(), SPEC)
+    loaded.load_state_dict(fitted.state_dict())
+    assert torch.equal(loaded(x), fitted(x))

@@ -1,0 +1,47 @@
+"""One threshold makes classes of probabilities, everywhere in a run's folder."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import result
+from sklearn import metrics
+
+NOISY = ["data=waveforms", "data.samples=120", "data.steps=16", "data.noise=2.0", "data.waves=[sine,triangle]"]
+BINARY = [*NOISY, "task=binary", "task.loss._target_=torch.nn.CrossEntropyLoss", "model=linear", "trainer.max_epochs=5"]
+
+
+@pytest.mark.parametrize("threshold", ["0.5", "0.6", "f1"])
+def test_a_folder_agrees_with_itself(train, call, threshold: str) -> None:
+    folder = train("run", *BINARY, f"task.threshold={threshold}")
+    table, ran = pd.read_csv(folder / "predictions.csv"), result(folder)
+    used = ran.get("threshold", 0.5)
+    assert ("threshold" in ran) == (threshold != "0.5")
+    assert table["prediction"].eq("triangle").tolist() == table["probability_triangle"].gt(used).tolist()
+    actual, predicted = table["actual"], table["prediction"]
+    expected = {
+        "accuracy": metrics.accuracy_score(actual, predicted),
+        "f1": metrics.f1_score(actual, predicted, pos_label="triangle"),
+        "balanced_accuracy": metrics.balanced_accuracy_score(actual, predicted),
+        "macro_f1": metrics.f1_score(actual, predicted, average="macro"),
+    }
+    assert {name: ran["test"][name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    per_class = pd.read_csv(folder / "per_class.csv", index_col="class")
+    assert per_class.loc["triangle", "f1"] == pytest.approx(expected["f1"], abs=1e-6)
+    out = call("run=run", entry="evaluate")[1]
+    assert f"│ {ran['test']['accuracy']:.4f} │ {ran['test']['accuracy']:.4f}" in out, "the checkpoint holds the threshold"
+
+
+def test_a_metric_may_have_a_threshold_of_its_own(train) -> None:
+    strict = "+task.metrics.recall={_target_:torchmetrics.classification.BinaryRecall,threshold:0.9}"
+    folder = train("run", *BINARY, strict)
+    table = pd.read_csv(folder / "predictions.csv")
+    positive = table["actual"] == "triangle"
+    assert result(folder)["test"]["recall"] == pytest.approx(table["probability_triangle"][positive].gt(0.9).mean())
+
+
+def test_a_threshold_outside_its_range_is_refused(call) -> None:
+    status, _, err = call(*BINARY, "task.threshold=1.5", "hydra.run.dir=run")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "threshold must be a number between 0 and 1, or f1" in err
+    assert not Path("run").exists()
