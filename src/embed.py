@@ -31,7 +31,7 @@ def embed(config: DictConfig) -> None:
     from src.training.build import load_run, quiet
 
     quiet()
-    _, data, task = load_run(run)
+    _, data, task = load_run(run, config.trust)
     if not isinstance(task.network, Encodes):
         raise UserError(f"run={run}: {model} has no embeddings; take a run of autoencoder or encoder_classifier")
     tables = {name: embeddings(task, split, data) for name, split in data.splits.items()}

@@ -28,7 +28,7 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     from src.training.fit import device
 
     quiet()
-    run, data, task = load_run(folder)
+    run, data, task = load_run(folder, config.trust)
     try:
         accelerator = device(result["device"])  # the last digits depend on it
     except UserError:

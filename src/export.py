@@ -39,7 +39,7 @@ def export(config: DictConfig) -> None:
     files.check(path)
     if path.suffix != SUFFIXES[form]:
         raise UserError(f"output={path}: a file of this format ends in {SUFFIXES[form]}")
-    planned = result.configuration(run)
+    planned = result.stored(run)
     if not trains(planned.model):
         raise UserError(f"run={run}: {model} is a baseline of scikit-learn's, not a network; its checkpoint is all there is")
     if planned.data.input == "bag" and form != "safetensors":
@@ -50,7 +50,7 @@ def export(config: DictConfig) -> None:
     from src.training.build import load_run, quiet
 
     quiet()
-    planned, data, task = load_run(run)
+    planned, data, task = load_run(run, config.trust)
     batches = export_formats.batches(data, fixed=form != "safetensors")
     network = export_formats.Network(task)
     known = export_formats.describe(task, data, planned, batches) | {"run": run.resolve().name, "format": form}

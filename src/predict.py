@@ -34,7 +34,7 @@ def predict(config: DictConfig) -> None:
         if config.input is not None or config.steps is not None or not OmegaConf.is_missing(config, "output"):
             raise UserError("text=...: is all that is predicted, and printed; leave input=, steps= and output= out")
         result.read(folder)
-        return one_text(folder, str(config.text))
+        return one_text(folder, str(config.text), config.trust)
     path = Path(str(config.output))
     if (config.input is None) == (config.steps is None):
         raise UserError(
@@ -55,12 +55,12 @@ def predict(config: DictConfig) -> None:
 
     quiet()
     if config.steps is None:
-        new_rows(folder, Path(str(config.input)), path)
+        new_rows(folder, Path(str(config.input)), path, config.trust)
     else:
-        further_steps(folder, config.steps, config.origin, path)
+        further_steps(folder, config.steps, config.origin, path, config.trust)
 
 
-def new_rows(folder: Path, source: Path, path: Path) -> None:
+def new_rows(folder: Path, source: Path, path: Path, trust: bool) -> None:
     import pandas as pd
     import torch
 
@@ -68,7 +68,7 @@ def new_rows(folder: Path, source: Path, path: Path) -> None:
     from src.data.images.images import Pictures
     from src.training.build import load_run
 
-    _, data, task = load_run(folder)
+    _, data, task = load_run(folder, trust)
     if isinstance(data, Pictures):
         return new_pictures(data, task, source, path)
     if source.is_dir():
@@ -110,7 +110,7 @@ def new_pictures(data: Pictures, task: Task, source: Path, path: Path) -> None:
     print(f"{len(table):,} predictions for {len(paths):,} files: {path}", *data.notes, sep="\n")
 
 
-def one_text(folder: Path, text: str) -> None:
+def one_text(folder: Path, text: str, trust: bool) -> None:
     import pandas as pd
     import torch
 
@@ -119,7 +119,7 @@ def one_text(folder: Path, text: str) -> None:
     from src.training.build import load_run, quiet
 
     quiet()
-    _, data, task = load_run(folder)
+    _, data, task = load_run(folder, trust)
     if not isinstance(data, Reviews):
         raise UserError(f"text=...: run={folder} has not learnt from texts; give input=FILE.csv")
     try:
@@ -139,12 +139,12 @@ def plain(argument: str) -> str:
     return argument if text == argument else written("text", " ".join(split(text)))
 
 
-def further_steps(folder: Path, steps: int, origin: str, path: Path) -> None:
+def further_steps(folder: Path, steps: int, origin: str, path: Path, trust: bool) -> None:
     from src.data.series.dates import shown
     from src.reporting import run_figures
     from src.training.build import load_run
 
-    _, data, task = load_run(folder)
+    _, data, task = load_run(folder, trust)
     table = task.continuation(data, steps, origin)
     files.write(table, path)
     picture = path.with_suffix(".png")

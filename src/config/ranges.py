@@ -212,5 +212,6 @@ TERMS: dict[str, Term] = {
     "test_weights": choice("best", "last"),
     "threshold": Term("a number between 0 and 1, or f1", lambda value: value == "f1" or part.holds(value)),
     "threads": optional(whole(1)),
+    "trust": flag,
     "weight_decay": not_negative,
 }

@@ -22,11 +22,14 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.overrides import parse
 from src.errors import UserError, sentence
 from src.runs import moved
+from src.runs.trust import check
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without its compiled part PyYAML is slower, and as good
+PARTS = ("data", "model", "task", "trainer")
+KEYS = {"seed", "threads", "monitor", "test_weights"}
 PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "scikit-learn", "pandas", "numpy")
 
 # Metrics of runs that an earlier version left without `higher_is_better`; higher values of all their other metrics are
@@ -122,11 +125,28 @@ def read(folder: Path | str) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read ({error})") from error
 
 
-def configuration(folder: Path) -> DictConfig:
-    """The configuration of a run, as it was composed.
+def configuration(folder: Path, trust: bool = False) -> DictConfig:
+    """Return the configuration of a run, to instantiate its parts: the names of its classes are checked.
+
+    Args:
+        folder: Folder of the run.
+        trust: Admit classes that are not on the list of :mod:`src.runs.trust`, and print them.
 
     Raises:
-        UserError: It is missing, damaged, or something else.
+        UserError: The file is missing or damaged, or names a class that is not on the list.
+    """
+    config = stored(folder)
+    config.data.pop("present", None)  # looks for the files of a new run
+    check(config, folder / ".hydra" / "config.yaml", trust)
+    config.trust = trust
+    return config
+
+
+def stored(folder: Path) -> DictConfig:
+    """Return the configuration of a run as it was composed, to read its values; nothing may be instantiated from it.
+
+    Raises:
+        UserError: The file is missing, damaged, or no configuration of a run.
     """
     path = folder / ".hydra" / "config.yaml"
     if not path.is_file():
@@ -135,8 +155,9 @@ def configuration(folder: Path) -> DictConfig:
         config = OmegaConf.load(path)
     except Exception as error:
         raise UserError(f"{path}: cannot be read ({sentence(error)})") from error
-    if not isinstance(config, DictConfig) or not {"data", "model", "task", "threads", "test_weights"} <= set(config):
-        raise UserError(f"{path}: is not the configuration of a run")
+    parts = [config.get(name) if isinstance(config, DictConfig) else None for name in PARTS]
+    if not all(isinstance(part, DictConfig) and "_target_" in part for part in parts) or not set(config) >= KEYS:
+        raise UserError(f"{path}: is not the configuration of a run; give the folder that a run printed")
     current: Any = OmegaConf.create(moved.current_targets(OmegaConf.to_container(config)))
     return current
 

@@ -15,7 +15,7 @@ from src.errors import UserError
 from src.runs import result as results
 
 # What decides where files are and what is shown, not what comes out.
-IDLE = ("data_dir", "resume", "on_error", "sweep", "logger.", "callbacks.progress", "model.replicas")
+IDLE = ("data_dir", "resume", "trust", "on_error", "sweep", "logger.", "callbacks.progress", "model.replicas")
 # Paths that a run stores as absolute ones.
 PATHS = ("vectors", "data.path", "data.pickle")
 # How the runs end that have nothing left to do.
@@ -80,4 +80,4 @@ def known(folder: Path, changed: int) -> dict[str, Any]:
 @functools.cache
 def stored(folder: Path, started: str) -> dict[str, Any]:
     """The :func:`values` of a run's configuration."""
-    return values(results.configuration(folder))
+    return values(results.stored(folder))

@@ -177,9 +177,12 @@ class SweepLaunch(Callback):
                 each = differing(sweep)
             check_launcher(config)
             check_folder(config)
+            stored = config.hydra.sweep.dir if goes_on(config) else None
             for overrides in each:
                 try:
-                    experiment = checked(composed(config_name, overrides), config_name, overrides, several=True)
+                    experiment = checked(
+                        composed(config_name, overrides), config_name, overrides, several=True, stored=stored
+                    )
                 except UserError as error:
                     raise UserError(f"job {' '.join(overrides)}: {error}") from error
                 plan.check(experiment, config.hydra.runtime.choices.model)

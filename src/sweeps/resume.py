@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.overrides import key
 from src.errors import UserError, sentence
 from src.runs import result as results
-from src.runs import settings
+from src.runs import settings, trust
 from src.sweeps import search
 
 FIRST = "hydra.sweep.subdir='${sum:${hydra.job.num},%d}_${hydra.runtime.choices.data}_${hydra.runtime.choices.model}'"
@@ -46,7 +46,8 @@ def resumed(arguments: list[str]) -> list[str]:
         raise UserError(f"{folder / 'multirun.yaml'}: cannot be read ({sentence(error)})") from error
     new = {key(text) for text in given} | {"resume", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.mode"}
     first = 1 + max((results.number(path) for path in folder.iterdir() if path.is_dir()), default=-1)
-    kept = [text for text in old if key(text) not in new]
+    kept = [text for text in old if key(text) not in {*new, "trust"}]
+    trust.check_overrides(kept, folder / "multirun.yaml", "trust=true" in given)
     flags = [text for text in arguments if text.startswith("-")]
     return [*flags, *kept, *(text for text in given if text != resume), f"hydra.sweep.dir='{folder}'", FIRST % first]
 

@@ -19,6 +19,7 @@ from src.data.datamodule import InMemory
 from src.errors import UserError
 from src.runs import moved
 from src.runs import result as results
+from src.runs.trust import check_objects
 from src.tasks.task import Task
 
 # Keys of conf/data and conf/model that describe (see src.config.schema) and are no argument of the class.
@@ -99,7 +100,8 @@ def trained_encoder(config: DictConfig, data: InMemory, folder: Path) -> nn.Modu
     Raises:
         UserError: Its weights are damaged, or it was made for another shape of inputs.
     """
-    its, prefix = results.configuration(folder / "encoder"), "network.encoder."
+    its, prefix = results.configuration(folder / "encoder", config.trust), "network.encoder."
+    check_objects(its, folder / "encoder", config.trust)
     checkpoint = folder / "encoder" / "checkpoints" / f"{its.test_weights}.ckpt"
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
@@ -138,14 +140,19 @@ def load_weights(task: Task, checkpoint: Path) -> None:
         raise UserError(f"{checkpoint}: cannot be loaded; it is damaged, or of another network") from error
 
 
-def load_run(folder: Path) -> tuple[DictConfig, InMemory, Task]:
+def load_run(folder: Path, trust: bool = False) -> tuple[DictConfig, InMemory, Task]:
     """Rebuilds configuration, data and tested weights of a run from its folder alone.
+
+    Args:
+        folder: Folder of the run.
+        trust: Admit classes of other packages, and print them (see :mod:`src.runs.trust`).
 
     Raises:
         UserError: The folder holds no complete run, or its data have changed since.
     """
     result = results.read(folder)
-    config = results.configuration(folder)
+    config = results.configuration(folder, trust)
+    check_objects(config, folder, trust)
     if result["status"] == "finished" and not result["best"]:
         raise UserError(f"run={folder}: has named pictures and learnt nothing; start python -m src.train anew for others")
     if "weights" in config:

@@ -23,7 +23,7 @@ def files(run: Path, config: DictConfig) -> tuple[Path, Path]:
 SPLIT = ("samples", "split_seed", "test", "validation")
 
 
-def check(run: Path, data: DictConfig) -> None:
+def check(run: Path, data: DictConfig, trust: bool) -> None:
     """Raises a UserError if no finished run of an autoencoder is there, or one that has seen test samples of ``data``.
 
     It reads no weights, and so needs no torch.
@@ -31,7 +31,7 @@ def check(run: Path, data: DictConfig) -> None:
     if not (run / "result.json").is_file():
         raise UserError(f"encoder={run}: no run is there; give the folder that a run of model=autoencoder printed")
     status = result.read(run)["status"]
-    config = result.configuration(run)
+    config = result.configuration(run, trust)
     if not config.task._target_.endswith(".Reconstruction"):
         raise UserError(f"encoder={run}: is a run of {config.model._target_}, which is no autoencoder")
     if status not in ("finished", "stopped early") or not all(path.is_file() for path in files(run, config)):
@@ -46,7 +46,7 @@ def check(run: Path, data: DictConfig) -> None:
 
 def keep(run: Path, folder: Path) -> None:
     """Copies what an encoder is rebuilt from into ``folder/encoder``, at the same places; no second result.json."""
-    for path in files(run, result.configuration(run)):
+    for path in files(run, result.stored(run)):
         copy = folder / "encoder" / path.relative_to(run)
         copy.parent.mkdir(parents=True)
         shutil.copy(path, copy)

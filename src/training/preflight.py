@@ -15,13 +15,16 @@ from src.config.overrides import key
 from src.config.schema import check, ignored, trains
 from src.errors import UserError
 from src.runs import result as results
+from src.runs import trust
 from src.training import distributed, encoder, vectors, weights
 
 # What loggers need besides Lightning; each is an extra of the same name.
 NEEDED = {"src.training.loggers.TensorBoard": "tensorboard", "src.training.loggers.MLflow": "mlflow"}
 
 
-def checked(config: DictConfig, config_name: str, overrides: list[str], several: bool) -> DictConfig:
+def checked(
+    config: DictConfig, config_name: str, overrides: list[str], several: bool, stored: Path | str | None = None
+) -> DictConfig:
     """Return a run's configuration without Hydra's part.
 
     Args:
@@ -29,12 +32,15 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], several:
         config_name: Name of its primary file in `conf/`.
         overrides: Overrides that it was composed from.
         several: True for one of several runs that are launched together.
+        stored: Folder of the run or sweep that overrides come from, if they were not all typed.
 
     Raises:
         UserError: The run cannot work.
     """
     choices = config.hydra.runtime.choices
     config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    if stored := config.resume or stored:
+        trust.check(config, stored, config.trust)
     try:
         check(config, reference(config_name, overrides), choices.data, choices.model)
     except OmegaConfBaseException as error:
@@ -48,7 +54,7 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], several:
     ):
         raise UserError(f"{no[0]}: means nothing to data={choices.data}, which has no words; leave it out")
     if "encoder" in config and not config.resume:
-        encoder.check(Path(config.encoder), config.data)
+        encoder.check(Path(config.encoder), config.data, config.trust)
     distributed.check(config, choices.model, trains(config.model), several)
     for name, part in (config.get("logger") or {}).items():
         if part and (package := NEEDED.get(part._target_)) and importlib.util.find_spec(package) is None:
@@ -65,7 +71,7 @@ def checked(config: DictConfig, config_name: str, overrides: list[str], several:
 
 def check_unfinished(run: Path, config: DictConfig) -> None:
     """Raises a UserError if a run to be resumed has nothing left to do, or would change the schedule that it follows."""
-    result, planned, max_epochs = results.read(run), results.configuration(run), config.trainer.max_epochs
+    result, planned, max_epochs = results.read(run), results.configuration(run, config.trust), config.trainer.max_epochs
     if result["status"] in ("stopped early", "diverged"):
         raise UserError(f"resume={run}: the run {result['status']}, so there is nothing to go on with; start a new one")
     if result["last"] and result["last"]["epoch"] + 1 >= max_epochs:

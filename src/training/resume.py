@@ -9,10 +9,10 @@ from omegaconf import OmegaConf
 
 from src.config import overrides
 from src.errors import UserError, sentence
-from src.runs import moved
+from src.runs import moved, trust
 
 # A resumed run keeps its experiment; only how long and on what it goes on may change.
-RESUMABLE = ("resume", "trainer.", "accelerator", "threads", "callbacks.progress")
+RESUMABLE = ("resume", "trainer.", "accelerator", "threads", "callbacks.progress", "trust")
 
 
 def resumed(arguments: list[str]) -> list[str]:
@@ -33,11 +33,12 @@ def resumed(arguments: list[str]) -> list[str]:
     except Exception as error:
         raise UserError(f"{stored}: cannot be read ({sentence(error)})") from error
     new = {text: overrides.key(text) for text in given}
+    kept = [text for text, key in old.items() if key not in {*new.values(), "resume", "trust"}]
+    trust.check_overrides(kept, stored, overrides.keyed(given).get("trust") == "true")
     for text, key in new.items():
         if text not in old and not key.startswith(RESUMABLE):
             raise UserError(
                 f"{text}: a resumed run stays the experiment it was; only {', '.join(RESUMABLE[1:])} may be given"
             )
-    kept = [text for text, key in old.items() if key not in {*new.values(), "resume"}]
     beside = [text for text in arguments if new.get(text) != "resume"]
     return [*kept, *beside, overrides.written("resume", os.path.abspath(folder))]

@@ -23,6 +23,7 @@ from src.reporting import run_figures
 from src.runs import history
 from src.runs import result as results
 from src.runs.settings import absolute
+from src.runs.trust import check_objects
 from src.tasks.task import Task
 from src.training import distributed, encoder, imagenet_labels, loggers, summary, vectors
 from src.training.build import build, data_set, load_weights, quiet, settle
@@ -148,6 +149,8 @@ def follow(config: DictConfig) -> float:
 def prepare(config: DictConfig, folder: Path, result: dict[str, Any]) -> tuple[InMemory, Task, str]:
     """Data, the task with fresh weights, and where it learns; ``result`` gets what is known of them."""
     quiet()
+    if config.resume:
+        check_objects(config, config.resume, config.trust)
     settle(config)
     accelerator = "cpu"  # where scikit-learn computes
     if trains(config.model):
