@@ -117,7 +117,7 @@ notebooks: dev $(SWEEPS:%=logs/sweeps/%/summary.csv) $(TABLES) ## run the notebo
 	$(if $(filter images,$(NOTEBOOKS)),,@echo "images.ipynb is left as it is: $(DATA) lacks MNIST/raw or cifar-100-python (make notebooks DATA=folder)")
 	@.venv/bin/jupyter-execute --inplace $(NOTEBOOKS:%=notebooks/%.ipynb)
 
-report: dev ## RUN=DIR or SWEEP=DIR as one HTML page: DIR/report.html
+report: setup ## RUN=DIR or SWEEP=DIR as one HTML page: DIR/report.html
 	@$(PY) -m src.page $(if $(RUN),"run='$(RUN)'") $(if $(SWEEP),"runs='$(SWEEP)'")
 
 .DELETE_ON_ERROR:

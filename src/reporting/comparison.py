@@ -208,6 +208,13 @@ def notes(groups: pd.DataFrame, ranking: str) -> Iterator[str]:
         yield f"* The runs of a line differ in more than their seeds, and ± includes that: {', '.join(mixed)}"
 
 
+def varied(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a column for each override in which the runs differ, ``default`` where a run does not set it."""
+    keys = sorted({key for settings in runs["settings"] for key in settings})
+    columns = {key: [settings.get(key, "default") for settings in runs["settings"]] for key in keys}
+    return pd.DataFrame({key: values for key, values in columns.items() if len(set(values)) > 1}, runs.index)
+
+
 def readable(comparison: Comparison) -> pd.DataFrame:
     """Return a table of texts: a column for each key, and one for each figure that any group has."""
     groups, metric = comparison.groups, comparison.metric

@@ -1,4 +1,4 @@
-"""Pictures of many runs: functions that take frames and an ``Axes``."""
+"""Plots of many runs: functions that take frames and an ``Axes``."""
 
 from __future__ import annotations
 
@@ -8,25 +8,34 @@ from pathlib import Path
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from src.errors import UserError
 from src.reporting import plots
-from src.reporting.comparison import Comparison
+from src.reporting.comparison import Comparison, varied
 from src.reporting.plots import BLUE, GREY, ORANGE
 from src.runs import history
+from src.runs.collect import NEUTRAL
 
-MOST = 30  # groups of a forest
-LINES = 8  # learning curves of a picture
+GROUPS = 30  # of a forest plot
+LINES = 8  # learning curves of one plot
+CURVES = 4  # metrics with learning curves on the page of a run
 LONG = 30  # letters of a name
+VALUES = 20  # of one setting
 COLORS = colormaps["tab10"].colors  # type: ignore[attr-defined]
 
 
 def learning_curves(epochs: pd.DataFrame, ax: Axes, metric: str) -> Axes:
-    """A metric by epoch (columns ``group``, ``run``, ``epoch`` and the metric's): mean of each group, ± deviation as a band.
+    """Plot a metric by epoch: the mean of each group, with ± standard deviation as a band.
 
-    Groups come in the order of their categories. A line ends where half of its runs have stopped; a group that has but one
+    Groups come in the order of their categories. A line ends where half of its runs have stopped; a group with a single
     epoch, such as a baseline, is a dashed level.
+
+    Args:
+        epochs: Columns ``group``, ``run``, ``epoch`` and the metric.
+        ax: Axes to draw into.
+        metric: Column to plot.
     """
     for number, (name, runs) in enumerate(epochs.groupby("group", observed=True)):
         color = COLORS[number % len(COLORS)]
@@ -48,24 +57,24 @@ def learning_curves(epochs: pd.DataFrame, ax: Axes, metric: str) -> Axes:
 
 
 def forest(runs: pd.DataFrame, ax: Axes, metric: str, documented: pd.Series | None = None) -> Axes:
-    """A metric of each group (column ``group``), the first on top: a dot per run, mean ± deviation, the documented figure.
+    """Plot a metric of each group, the first on top: a dot per run, mean ± standard deviation, and the documented figure.
 
     Args:
-        runs: One row per run, groups in the order in which they are to stand.
-        ax: Where to draw.
-        metric: The column to draw.
-        documented: Figures by group; NaN where a source has none.
+        runs: One row per run, groups (column ``group``) in their order from the top.
+        ax: Axes to draw into.
+        metric: Column to plot.
+        documented: Documented figures by group; NaN where there is none.
     """
     groups = runs.groupby("group", sort=False, observed=True)[metric]
     names = [str(name) for name in groups.groups]
-    for place, (_, values) in enumerate(groups):
-        ax.plot(values, [place] * len(values), ".", color=BLUE, alpha=0.35, label="one run" if place == 0 else None)
-        told = "mean ± deviation" if place == 0 else None
+    for row, (_, values) in enumerate(groups):
+        ax.plot(values, [row] * len(values), ".", color=BLUE, alpha=0.35, label="one run" if row == 0 else None)
+        label = "mean ± standard deviation" if row == 0 else None
         spread = values.std() if len(values) > 1 else None
-        ax.errorbar(values.mean(), place, xerr=spread, fmt="o", color=BLUE, markersize=5, capsize=3, label=told)
-    if documented is not None and (known := documented.reindex(names).dropna()).size:
-        places = [names.index(name) for name in known.index]
-        ax.plot(known, places, "D", color=ORANGE, markersize=6, markerfacecolor="none", label="documented")
+        ax.errorbar(values.mean(), row, xerr=spread, fmt="o", color=BLUE, markersize=5, capsize=3, label=label)
+    if documented is not None and (figures := documented.reindex(names).dropna()).size:
+        rows = [names.index(name) for name in figures.index]
+        ax.plot(figures, rows, "D", color=ORANGE, markersize=6, markerfacecolor="none", label="documented")
     ax.set_yticks(range(len(names)), names, fontsize=7 if max(map(len, names)) > LONG else None)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="x", color=GREY, alpha=0.2)
@@ -75,16 +84,15 @@ def forest(runs: pd.DataFrame, ax: Axes, metric: str, documented: pd.Series | No
 
 
 def metrics_of(comparison: Comparison, ax: Axes) -> Axes:
-    """The forest of a comparison's best groups."""
-    best, metric = comparison.groups.index[:MOST], comparison.metric
-    told = f"test {metric} on {comparison.data}"
+    """Plot the forest of a comparison's best groups."""
+    best, label = comparison.groups.index[:GROUPS], f"test {comparison.metric} on {comparison.data}"
     runs = comparison.runs[comparison.runs["group"].isin(best)]
-    runs = runs.assign(group=pd.Categorical(runs["group"], best), **{told: runs[f"test.{metric}"]})
-    return forest(runs.sort_values("group", kind="stable"), ax, told, comparison.groups["documented"])
+    runs = runs.assign(group=pd.Categorical(runs["group"], best), **{label: runs[f"test.{comparison.metric}"]})
+    return forest(runs.sort_values("group", kind="stable"), ax, label, comparison.groups["documented"])
 
 
 def curves_of(comparison: Comparison, ax: Axes) -> Axes:
-    """The learning curves of a comparison's best groups; an empty place where none has more than one epoch."""
+    """Plot the learning curves of a comparison's best groups; nothing if none has more than one epoch."""
     epochs, name = curves(comparison)
     if len(epochs):
         return learning_curves(epochs, ax, name)
@@ -92,31 +100,69 @@ def curves_of(comparison: Comparison, ax: Axes) -> Axes:
     return ax
 
 
-def draw(comparison: Comparison, folder: Path) -> list[Path]:
-    """Draws the pictures of a comparison into a folder, named by its data set and metric; returns their files."""
-    start = f"{comparison.data}_{comparison.metric}"
-    files = [folder / f"{start}_forest.png"]
-    height = 1.2 + 0.32 * min(MOST, len(comparison.groups))
-    plots.save(files[0], functools.partial(metrics_of, comparison), (8, height), margins="tight")
-    epochs, name = curves(comparison)
-    if len(epochs):
-        files.append(folder / f"{start}_curves.png")
-        plots.save(files[1], lambda ax: learning_curves(epochs, ax, name), (8, 4.5), margins="tight")
-    return files
-
-
 def curves(comparison: Comparison) -> tuple[pd.DataFrame, str]:
-    """Columns ``group``, ``run``, ``epoch`` and the validation metric of the best groups, and that metric's name."""
+    """Return columns ``group``, ``run``, ``epoch`` and the validation metric of the best groups, and that metric's name."""
     groups = list(comparison.groups.index[:LINES])
     found = []
     for run, group in comparison.runs.loc[comparison.runs["group"].isin(groups), ["run", "group"]].itertuples(index=False):
         try:
             found.append(history.load(run).assign(group=group, run=run))
         except UserError:
-            continue  # its curve has been deleted, or damaged; its figures count
+            continue  # the curve was deleted or is damaged; the test figures still count
     joined = pd.concat(found, ignore_index=True) if found else pd.DataFrame()
     name = next((name for name in (f"val/{comparison.metric}", "val/loss") if name in joined), None)
     if name is None or joined["epoch"].max() == 0:
         return pd.DataFrame(), ""
     joined["group"] = pd.Categorical(joined["group"], groups)
     return joined[["group", "run", "epoch", name]].dropna(), name
+
+
+def images(comparison: Comparison) -> dict[str, bytes]:
+    """Draw the plots of a comparison as PNG images, by names made of its data set and metric."""
+    start = f"{comparison.data}_{comparison.metric}"
+    height = 1.2 + 0.32 * min(GROUPS, len(comparison.groups))
+    drawn = {f"{start}_forest": plots.png(functools.partial(metrics_of, comparison), (8, height), margins="tight")}
+    epochs, name = curves(comparison)
+    if len(epochs):
+        drawn[f"{start}_curves"] = plots.png(lambda ax: learning_curves(epochs, ax, name), (8, 4.5), margins="tight")
+    return drawn
+
+
+def save(comparison: Comparison, folder: Path) -> None:
+    """Write the plots of a comparison into a folder."""
+    folder.mkdir(exist_ok=True)
+    for name, image in images(comparison).items():
+        (folder / f"{name}.png").write_bytes(image)
+
+
+def curves_of_run(epochs: pd.DataFrame, best: int | None) -> bytes:
+    """Draw the learning curves of one run, of the loss and of the first metrics, as a PNG image."""
+    names = [name.partition("/")[2] for split in ("val/", "train/") for name in epochs if name.startswith(split)]
+    metrics = list(dict.fromkeys(names))[:CURVES]
+    rows = -(-len(metrics) // 2)
+    figure = Figure(figsize=(10, 3.1 * rows), layout="constrained")
+    axes = list(figure.subplots(rows, 2, squeeze=False).flat)
+    for metric, ax in zip(metrics, axes, strict=False):
+        plots.learning_curves(epochs, ax, metric, best=best)
+    for ax in axes[len(metrics) :]:
+        ax.axis("off")
+    return plots.encoded(figure)
+
+
+def by_setting(comparisons: list[Comparison]) -> bytes | None:
+    """Draw the test metric by each setting alone, a dot per run, as a PNG image; None if no setting has repeated values."""
+    panels = [
+        (one, str(key), values)
+        for one in comparisons
+        for key, values in varied(one.runs).items()
+        if not str(key).startswith(NEUTRAL) and values.nunique() < min(len(values), VALUES)
+    ]
+    if not panels:
+        return None
+    heights = [0.7 + 0.3 * values.nunique() for *_, values in panels]
+    figure = Figure(figsize=(8, max(1.8, sum(heights))), layout="constrained")
+    axes = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False).flat
+    for (one, key, values), ax in zip(panels, axes, strict=True):
+        label = f"test {one.metric} on {one.data}"
+        plots.spread(one.runs.assign(**{key: values, label: one.runs[f"test.{one.metric}"]}), ax, label, by=key)
+    return plots.encoded(figure)
