@@ -3,7 +3,7 @@
 import re
 import shutil
 import subprocess
-from html import escape
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def test_a_failed_run_has_a_page(tmp_path: Path) -> None:
     assert "not honest" in page
     assert page.count("There are none") == 3, "no figures, no curves and no plots"
     assert "All values are the defaults" in page
-    assert escape(content["command"]) in page
+    assert content["command"] in unescape(page)
 
 
 @pytest.mark.parametrize(
