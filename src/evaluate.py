@@ -22,7 +22,7 @@ def evaluate(config: DictConfig) -> dict[str, float]:
         raise UserError(f"split={config.split}: there is no such split; there are {', '.join(SPLITS)}")
     folder = Path(str(config.run))
     result = results.read(folder)
-    from src.training import summary
+    from src.reporting import summary
     from src.training.build import load_run, quiet
     from src.training.evaluation import measure
     from src.training.fit import device

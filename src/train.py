@@ -15,15 +15,13 @@ import sys
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from rich import get_console
 
 from src.config.app import app
 from src.errors import UserError, refuse
 from src.sweeps import launch, resume
 from src.sweeps.stacked.plan import expanded
 from src.sweeps.supervisor import supervised
-from src.training import distributed
-from src.training.resume import resumed
+from src.training.preflight import resumed
 
 
 def train(config: DictConfig) -> float:
@@ -32,12 +30,9 @@ def train(config: DictConfig) -> float:
         from src.sweeps import job
 
         return job.launch(config)
-    with distributed.others(config):
-        with get_console().status("loading torch and Lightning"):
-            from src.training import run  # noqa: F401  only after the configuration is checked
-        from src.training.launch import launch as launch_run
+    from src.training.launch import launch as launch_run
 
-        return launch_run(config)
+    return launch_run(config)
 
 
 def main() -> None:

@@ -1,91 +1,105 @@
-"""From a configuration to prepared data, a task, and its weights."""
+"""Prepared data, a task, and its weights, from a configuration."""
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
+import traceback
 import warnings
 from pathlib import Path
 from typing import Any, cast
 
 import hydra
 import torch
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from src.baselines.estimator import Estimator
 from src.config.schema import trains
 from src.data.datamodule import InMemory
-from src.errors import UserError
+from src.errors import UserError, sentence
 from src.runs import moved
 from src.runs import result as results
 from src.runs.trust import check_objects
 from src.tasks.task import Task
 
-# Keys of conf/data and conf/model that describe (see src.config.schema) and are no argument of the class.
-DESCRIPTIONS = {"input", "kinds", "clips", "present", "accepts", "tasks", "replicas"}
-
-_prepared: dict[str, InMemory] = {}
+# Keys of the configuration that describe a part (see src.config.schema) and are no argument of its class.
+DESCRIPTIONS = {"input", "kinds", "clips", "present", "accepts", "tasks", "replicas", "needs", "shards"}
+LIBRARIES = str(Path(torch.__file__).parents[1])  # installed packages, whose files are not the user's own code
 
 
 def quiet() -> None:
-    """Silences what Lightning says for its own sake: banners, tips, its pytrees, and that a resumed run's folder exists."""
+    """Silence messages of Lightning that need no action: banners, tips, its pytrees, an existing checkpoint folder."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*", category=FutureWarning)
-    warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")  # a frozen encoder is
+    warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")  # a frozen encoder
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 
 def settle(config: DictConfig) -> None:
-    """Sets what the last bits of every figure depend on: torch's threads, and how it treats the smallest numbers."""
+    """Set what the last bits of every metric depend on: torch's threads, and its treatment of denormal numbers."""
     if config.threads:
         torch.set_num_threads(config.threads)
-    # gradients that fade over hundreds of steps reach numbers below 1e-38, with which a CPU computes far longer
+    # gradients that vanish over hundreds of steps become denormal numbers, with which a CPU computes far slower
     torch.set_flush_denormal(True)
 
 
 def instantiate(part: DictConfig, **more: Any) -> Any:
-    """Hydra's ``instantiate`` without the keys that only describe, and with plain lists and dictionaries."""
+    """Call Hydra's ``instantiate`` without the keys that only describe, and with plain lists and dictionaries."""
     arguments = cast(dict[str, Any], OmegaConf.to_container(part, resolve=True))
     chosen = {key: value for key, value in arguments.items() if key not in DESCRIPTIONS}
     return hydra.utils.instantiate(chosen, _convert_="all", **more)
 
 
+def new_data_set(config: DictConfig) -> InMemory:
+    """Read and prepare the data of a configuration."""
+    data: InMemory = instantiate(config.data)
+    data.setup()
+    return data
+
+
 def data_set(config: DictConfig) -> InMemory:
-    """The prepared data of a configuration; one process reads and prepares the same data once."""
-    key = json.dumps(OmegaConf.to_container(config.data, resolve=True), sort_keys=True)
-    if key not in _prepared:
-        _prepared.clear()  # one data set in memory at a time
-        data = instantiate(config.data)
-        data.setup()
-        _prepared[key] = data
-    return _prepared[key]
+    """Return the prepared data of a configuration; consecutive runs of one process on the same data share them."""
+    return _data_set(json.dumps(OmegaConf.to_container(config.data, resolve=True), sort_keys=True))
+
+
+@functools.lru_cache(maxsize=1)  # one data set in memory at a time
+def _data_set(data: str) -> InMemory:
+    return new_data_set(OmegaConf.create({"data": json.loads(data)}))
 
 
 def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Task:
-    """The task around its network or baseline, with fresh weights drawn from ``config.seed``.
+    """Return the task around its network or baseline, with fresh weights drawn from ``config.seed``.
 
     Args:
-        config: Of the run.
-        data: Prepared.
-        folder: Of the run, where there is a copy of the encoder that it goes on from, if it does.
+        config: Configuration of the run.
+        data: Prepared data.
+        folder: Folder of the run, which has a copy of the encoder that the network begins with, if it does.
+
+    Raises:
+        UserError: The configuration does not fit the classes that it names, or the data.
     """
     more = {"encoder": trained_encoder(config, data, folder)} if folder and "encoder" in config else {}
     torch.manual_seed(config.seed)
-    model = instantiate(config.model)
     try:
+        model = instantiate(config.model)
         network = model(spec=data.spec, **more) if trains(config.model) else Estimator(model, data.spec)
         task = instantiate(config.task)(network=network, spec=data.spec, seed=config.seed, feed=data.feed)
         if trains(config.model):
-            (optimizer,), _ = task.configure_optimizers()  # to hear now what its class says of its arguments
+            (optimizer,), _ = task.configure_optimizers()  # its class refuses bad arguments now, and not after the start
             if isinstance(optimizer, torch.optim.LBFGS):
                 raise UserError("task.optimizer._target_=torch.optim.LBFGS: needs a closure; take any other of torch.optim")
-    except (TypeError, ValueError) as error:
-        raise UserError(f"model or task: {error}") from error
-    if (monitored := config.monitor.rpartition("/")[2]) not in {"loss", *task.metrics}:
-        few = f"{len(data.spec.classes)} classes"
-        raise UserError(f"monitor={config.monitor}: with {few} {monitored} tells nothing; monitor another metric")
+    except Exception as error:
+        raise cause_of(error, "model or task") from error
+    monitored = config.monitor.rpartition("/")[2]
+    if monitored not in {"loss", *task.metrics}:
+        raise UserError(
+            f"monitor={config.monitor}: {monitored} is always 1 with {len(data.spec.classes)} classes; "
+            f"monitor another metric"
+        )
     if monitored not in task.higher_is_better:
         raise UserError(
             f"monitor={config.monitor}: {type(task.metrics[monitored]).__name__} does not say whether higher values are "
@@ -94,8 +108,27 @@ def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Tas
     return task
 
 
+def cause_of(error: Exception, key: str) -> Exception:
+    """Return the error to show in place of one that was raised while classes of a configuration were called.
+
+    A call that does not fit the signature, or a value that a library's class refuses, is the configuration's fault and
+    becomes a UserError. An error in the project's own code or the user's, ours to mend or theirs, is returned as it is.
+
+    Args:
+        error: The error as it was caught; Hydra wraps what a class raises.
+        key: Part of the configuration to name.
+    """
+    wrapped = isinstance(error, InstantiationException)
+    cause = error.__cause__ if wrapped and isinstance(error.__cause__, Exception) else error
+    if isinstance(cause, UserError) or not isinstance(cause, TypeError | ValueError | InstantiationException):
+        return cause
+    frames = traceback.extract_tb(cause.__traceback__)
+    inside = [frame for frame in frames if not frame.filename.startswith(LIBRARIES) and frame.filename != __file__]
+    return cause if inside and not isinstance(cause, InstantiationException) else UserError(f"{key}: {sentence(cause)}")
+
+
 def trained_encoder(config: DictConfig, data: InMemory, folder: Path) -> nn.Module:
-    """The encoder that a run goes on from, out of the copy in the run's own folder.
+    """Return the trained encoder that a network begins with, from the copy in the run's own folder.
 
     Raises:
         UserError: Its weights are damaged, or it was made for another shape of inputs.
@@ -121,7 +154,7 @@ def trained_encoder(config: DictConfig, data: InMemory, folder: Path) -> nn.Modu
 
 
 def load_weights(task: Task, checkpoint: Path) -> None:
-    """Loads a checkpoint's weights, which cannot run code.
+    """Load the weights of a checkpoint, as data only: no code in it is run.
 
     Raises:
         UserError: The file is missing, damaged, or of another network.
@@ -133,7 +166,7 @@ def load_weights(task: Task, checkpoint: Path) -> None:
             state["network._extra_state"] = torch.frombuffer(bytearray(renamed), dtype=torch.uint8)
         task.load_state_dict(state)
     except FileNotFoundError:
-        raise UserError(f"{checkpoint}: there is no such checkpoint; the run has not come that far") from None
+        raise UserError(f"{checkpoint}: there is no such checkpoint; the run was stopped before it") from None
     except UserError:
         raise
     except Exception as error:
@@ -141,7 +174,7 @@ def load_weights(task: Task, checkpoint: Path) -> None:
 
 
 def load_run(folder: Path, trust: bool = False) -> tuple[DictConfig, InMemory, Task]:
-    """Rebuilds configuration, data and tested weights of a run from its folder alone.
+    """Rebuild configuration, data and tested weights of a run from its folder alone.
 
     Args:
         folder: Folder of the run.
@@ -154,13 +187,13 @@ def load_run(folder: Path, trust: bool = False) -> tuple[DictConfig, InMemory, T
     config = results.configuration(folder, trust)
     check_objects(config, folder, trust)
     if result["status"] == "finished" and not result["best"]:
-        raise UserError(f"run={folder}: has named pictures and learnt nothing; start python -m src.train anew for others")
+        raise UserError(f"run={folder}: has classified images and trained nothing; run python -m src.train for other images")
     if "weights" in config:
-        config.weights = "none"  # the checkpoint has what became of them
+        config.weights = "none"  # the checkpoint has the weights
     settle(config)
-    data = data_set(config)
+    data = new_data_set(config)
     if result["fingerprint"] not in (None, data.fingerprint()):
-        raise UserError(f"run={folder}: its data have changed since, so its figures cannot be reproduced")
+        raise UserError(f"run={folder}: its data have changed since, so its metrics cannot be reproduced")
     task = build(config, data, folder)
     load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
     return config, data, task.eval()

@@ -1,4 +1,4 @@
-"""Fitting: Lightning for networks, one call for baselines. Both leave metrics and checkpoints in the run's folder."""
+"""Fitting: Lightning for networks, one call for baselines. Both write metrics and checkpoints into the run's folder."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -21,43 +21,40 @@ from src.errors import UserError, sentence
 from src.tasks.task import Task
 from src.training import distributed, interrupt, loggers
 from src.training.build import instantiate
+from src.training.callbacks import StopOnRequest
 
 
 def device(accelerator: str) -> str:
-    """The accelerator to use; ``auto`` is CUDA where there is one, else the CPU.
+    """Return the accelerator to use; ``auto`` is CUDA where there is one, else the CPU.
 
     Raises:
-        UserError: The one that was asked for is not in this machine.
+        UserError: This machine has no such device.
     """
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if accelerator == "auto":
         return "cuda" if present["cuda"] else "cpu"
     if not present.get(accelerator):
-        has = ", ".join(name for name, there in present.items() if there)
-        raise UserError(f"accelerator={accelerator}: this machine has no such device; it has {has}")
+        available = ", ".join(name for name, found in present.items() if found)
+        raise UserError(f"accelerator={accelerator}: this machine has no such device; choose one of: {available}, auto")
     return accelerator
 
 
-class StopWhenAsked(Callback):
-    """Ends a fit after the epoch in which somebody has asked for it."""
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # of several devices one hears it, and all must stop after the same epoch
-        trainer.should_stop = trainer.strategy.reduce_boolean_decision(
-            trainer.should_stop or interrupt.requested(), all=False
-        )
-
-
 def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str) -> Trainer:
-    """Lightning's Trainer with the configured callbacks and loggers, told what to monitor and where to write."""
-    watch = {"monitor": config.monitor, "mode": "max" if task.higher_is_better[config.monitor.rpartition("/")[2]] else "min"}
-    place = {"dirpath": str(folder / "checkpoints")}
-    more = {"early_stopping": watch, "best": watch | place, "last": place, "pruning": watch | {"folder": str(folder)}}
+    """Return Lightning's Trainer with the configured callbacks and loggers; it monitors ``config.monitor``."""
+    rising = task.higher_is_better[config.monitor.rpartition("/")[2]]
+    monitor = {"monitor": config.monitor, "mode": "max" if rising else "min"}
+    checkpoints = {"dirpath": str(folder / "checkpoints")}
+    arguments = {
+        "early_stopping": monitor,
+        "best": monitor | checkpoints,
+        "last": checkpoints,
+        "pruning": monitor | {"folder": str(folder)},
+    }
     chosen = {name: part for name, part in (config.get("callbacks") or {}).items() if part}
     return instantiate(
         config.trainer,
         accelerator=accelerator,
-        callbacks=[StopWhenAsked(), *(instantiate(part, **more.get(name, {})) for name, part in chosen.items())],
+        callbacks=[StopOnRequest(), *(instantiate(part, **arguments.get(name, {})) for name, part in chosen.items())],
         logger=loggers.make(config, folder),
         enable_progress_bar="progress" in chosen,
         default_root_dir=str(folder),
@@ -65,38 +62,33 @@ def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str)
 
 
 def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str) -> str:
-    """Trains by epochs, from scratch or on from ``config.resume``; returns the run's status."""
+    """Train by epochs, from the start or from the last checkpoint of ``config.resume``; return the run's status."""
     if "strategy" in config.trainer:
-        task = copy.deepcopy(task)  # the weights of what is given stay whole and where they are
-    if distributed.shards(config):
+        task = copy.deepcopy(task)  # the caller's task keeps whole weights, on its own device
+    if config.trainer.get("shards"):
         task.configure_model = functools.partial(distributed.shard, task)  # type: ignore[method-assign]
-    with distributed.together():
-        return learn(task, data, config, folder, accelerator)
-
-
-def learn(task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str) -> str:
-    """What each process of a fit does; returns the run's status."""
     trainer = make_trainer(task, config, folder, accelerator)
     data.seed = config.seed
-    # a limited epoch counts batches (1 is one of them, 1.0 all), several devices synchronise and averages change after each
+    # blocks of batches save time, but a limited epoch counts batches (1 is one of them, 1.0 all of them), several devices
+    # synchronise after each, and averages change after each
     whole = isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches == 1.0
     averaging = any(isinstance(callback, WeightAveraging) for callback in getattr(trainer, "callbacks", []))
     data.block = BLOCK if whole and trainer.world_size == 1 and not averaging else 1
     checkpoint = Path(config.resume, "checkpoints", "last.ckpt") if config.resume else None
-    if checkpoint and trainer.is_global_zero:
+    if checkpoint and not distributed.rank(config):
         rewind(folder, checkpoint)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        with interrupt.stop_after_epoch():
+        with interrupt.stop_after_epoch(announce=not distributed.rank(config)), distributed.process_group(config):
             trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            return ended(task, trainer, config.trainer.max_epochs)
     except SystemExit:  # Lightning's answer to a second Ctrl-C, after which it ignores the signal
         signal.signal(signal.SIGINT, on_interrupt)
         return "interrupted"
-    return ended(task, trainer, config.trainer.max_epochs)
 
 
 def ended(task: Task, trainer: Trainer, epochs: int) -> str:
-    """The status of a run whose training is over, of which ``epochs`` were planned."""
+    """Return the status of a run of ``epochs`` epochs after its training."""
     if task.diverged:
         return "diverged"
     early = trainer.early_stopping_callback
@@ -106,7 +98,7 @@ def ended(task: Task, trainer: Trainer, epochs: int) -> str:
 
 
 def rewind(folder: Path, checkpoint: Path) -> None:
-    """Drops the rows of ``metrics.csv`` that are younger than the checkpoint, or that a kill cut short.
+    """Drop the rows of ``metrics.csv`` that are newer than the checkpoint, or incomplete after a kill.
 
     Raises:
         UserError: One of the two cannot be read.
@@ -120,7 +112,7 @@ def rewind(folder: Path, checkpoint: Path) -> None:
 
 
 def fit_baseline(task: Task, data: InMemory, config: DictConfig, folder: Path) -> str:
-    """Fits a scikit-learn estimator on train; leaves one row of metrics and the same checkpoints as a network."""
+    """Fit a scikit-learn estimator on train; write one row of metrics and the same checkpoints as a network."""
     begun = time.perf_counter()
     task.eval()
     (x, y, *_), (x_val, y_val, *_) = (data.splits[name] for name in ("train", "val"))

@@ -8,6 +8,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from rich import get_console
 
 from src.errors import UserError, refuse, sentence
 from src.runs.files import shown
@@ -46,7 +47,9 @@ def launch(config: DictConfig) -> float:
         UserError: The run is refused before its training; its folder is as it was before.
         SystemExit: The run failed or diverged (status 1), or was interrupted (130).
     """
-    from src.training import run, summary  # imports torch, so only after the configuration is checked
+    with get_console().status("loading torch and Lightning"):  # only after the configuration is checked
+        from src.reporting import summary
+        from src.training import run
 
     if distributed.rank(config):
         run.follow(config)

@@ -1,4 +1,4 @@
-"""Lightning's loggers: ``metrics.csv`` with one row per epoch, which every run has, and TensorBoard and MLflow beside it."""
+"""Loggers: ``metrics.csv`` with one row per epoch, which every run has, and TensorBoard and MLflow beside it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.compose import leaves
 from src.training.build import instantiate
 
+MLFLOW_RUN = "mlflow_run"  # file with the id of the run in MLflow's store
+
 
 class EpochWriter(ExperimentWriter):
-    """Lightning's writer, but it goes on with an existing file, keeps the columns' order, and counts no steps."""
+    """Lightning's writer, but it appends to an existing file, keeps the order of the columns, and writes no steps."""
 
     def _check_log_dir_exists(self) -> None:
         path = Path(self.metrics_file_path)
@@ -49,62 +51,53 @@ class EpochCSVLogger(CSVLogger):
 
 
 class TensorBoard(TensorBoardLogger):
-    """Writes event files into ``tensorboard/`` of a run's folder."""
+    """Event files in ``tensorboard/`` of a run's folder."""
 
     def __init__(self, save_dir: str):
         super().__init__(save_dir, name="", version="tensorboard", default_hp_metric=False)
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        super().log_metrics(known(metrics), step)
+        super().log_metrics(without_nan(metrics), step)
 
 
 class MLflow(MLFlowLogger):
-    """Writes a run into a store of MLflow's; ``mlflow_run`` remembers which one, so that a resumed run goes on with it.
+    """A run in a store of MLflow's; the file ``mlflow_run`` keeps its id, so that a resumed run continues it.
 
     Args:
-        save_dir: The run's folder.
-        tracking_uri: A folder, or what else MLflow takes, as ``http://localhost:5000``.
-        experiment_name: Where MLflow lists the run.
+        save_dir: Folder of the run.
+        tracking_uri: A folder, or the address of a server, as ``http://localhost:5000``.
+        experiment_name: Name under which MLflow lists the run.
     """
 
     def __init__(self, save_dir: str, tracking_uri: str, experiment_name: str):
-        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow wants to be asked for one
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow requires consent to store runs in files
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        logging.getLogger("lightning.pytorch.loggers.mlflow").setLevel(logging.ERROR)  # it tells of every new experiment
-        self.folder, self.mark = Path(save_dir), Path(save_dir, "mlflow_run")
-        uri = tracking_uri if "://" in tracking_uri else Path(tracking_uri).absolute().as_uri()
-        name = f"{self.folder.parent.name}/{self.folder.name}"
-        run = self.mark.read_text() if self.mark.is_file() else None
-        super().__init__(experiment_name, name, uri, run_id=run)
+        logging.getLogger("lightning.pytorch.loggers.mlflow").setLevel(logging.ERROR)  # it warns of every new experiment
+        folder = Path(save_dir)
+        self.id_file = folder / MLFLOW_RUN
+        run = self.id_file.read_text() if self.id_file.is_file() else None
+        super().__init__(experiment_name, f"{folder.parent.name}/{folder.name}", store(tracking_uri), run_id=run)
 
     def log_hyperparams(self, params: Any) -> None:
         super().log_hyperparams(params)
-        self.mark.write_text(str(self.run_id))
+        self.id_file.write_text(str(self.run_id))
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        super().log_metrics(known(metrics), step)
-
-    def finish(self, result: dict[str, Any]) -> None:
-        """Adds what is known at a run's end: test metrics, status, files and pictures."""
-        client, run = self.experiment, self.run_id
-        super().log_metrics(known({f"test/{name}": value for name, value in (result["test"] or {}).items()}), 0)
-        for key in ("data", "model", "protocol", "seed", "status"):
-            client.set_tag(run, key, str(result[key]))
-        for name in ("result.json", "model.txt"):
-            client.log_artifact(run, str(self.folder / name))
-        if (self.folder / "plots").is_dir():
-            client.log_artifacts(run, str(self.folder / "plots"), "plots")
-        ended = {"interrupted": "KILLED", "failed": "FAILED", "diverged": "FAILED"}
-        client.set_terminated(run, ended.get(result["status"], "FINISHED"))
+        super().log_metrics(without_nan(metrics), step)
 
 
-def known(metrics: dict[str, Any]) -> dict[str, float]:
-    """The metrics that an epoch has; one without validation has none of its."""
+def store(tracking_uri: str) -> str:
+    """Return the address of MLflow's store; a folder becomes a file address."""
+    return tracking_uri if "://" in tracking_uri else Path(tracking_uri).absolute().as_uri()
+
+
+def without_nan(metrics: dict[str, Any]) -> dict[str, float]:
+    """Return the metrics of an epoch without those that were not measured, such as all of ``val/`` without validation."""
     return {name: value for name, value in metrics.items() if not math.isnan(value)}
 
 
 def make(config: DictConfig, folder: Path) -> list[Logger]:
-    """The configured loggers, told the configuration; one that writes ``metrics.csv`` is always among them."""
+    """Return the configured loggers with the configuration logged; one that writes ``metrics.csv`` is always among them."""
     parts = [part for part in (config.get("logger") or {}).values() if part]
     loggers = [instantiate(part, save_dir=str(folder)) for part in parts]
     if not any(isinstance(logger, EpochCSVLogger) for logger in loggers):
@@ -112,13 +105,28 @@ def make(config: DictConfig, folder: Path) -> list[Logger]:
     if not config.resume:
         values = leaves(OmegaConf.to_container(config, resolve=True))
         for logger in loggers:
-            if not isinstance(logger, EpochCSVLogger):  # .hydra/config.yaml has it
+            if not isinstance(logger, EpochCSVLogger):  # .hydra/config.yaml has the configuration
                 logger.log_hyperparams(values)
     return loggers
 
 
 def finish(config: DictConfig, folder: Path, result: dict[str, Any]) -> None:
-    """Tells loggers of a run's end that its fit has told of its beginning."""
-    for part in (config.get("logger") or {}).values():
-        if part and part._target_ == "src.training.loggers.MLflow" and (folder / "mlflow_run").is_file():
-            instantiate(part, save_dir=str(folder)).finish(result)
+    """Add test metrics, status, files and plots to the run in MLflow's store, if it has begun one."""
+    address = next(
+        (part.tracking_uri for part in (config.get("logger") or {}).values() if part and "tracking_uri" in part), None
+    )
+    if address is None or not (folder / MLFLOW_RUN).is_file():
+        return
+    from mlflow.tracking import MlflowClient
+
+    client, run = MlflowClient(store(address)), (folder / MLFLOW_RUN).read_text()
+    for name, value in without_nan(result["test"] or {}).items():
+        client.log_metric(run, f"test/{name}", value, step=0)
+    for key in ("data", "model", "protocol", "seed", "status"):
+        client.set_tag(run, key, str(result[key]))
+    for name in ("result.json", "model.txt"):
+        client.log_artifact(run, str(folder / name))
+    if (folder / "plots").is_dir():
+        client.log_artifacts(run, str(folder / "plots"), "plots")
+    status = {"interrupted": "KILLED", "failed": "FAILED", "diverged": "FAILED"}
+    client.set_terminated(run, status.get(result["status"], "FINISHED"))

@@ -1,25 +1,27 @@
-"""Checks of a run before torch is imported."""
+"""The command line of a run that is resumed, and the checks of a run before torch is imported."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.config import overrides as command_line
 from src.config.app import explain
 from src.config.compose import reference
-from src.config.overrides import key
-from src.config.schema import check, ignored, trains
-from src.errors import UserError
-from src.runs import result as results
-from src.runs import trust
-from src.training import distributed, encoder, vectors, weights
 
-# What loggers need besides Lightning; each is an extra of the same name.
-NEEDED = {"src.training.loggers.TensorBoard": "tensorboard", "src.training.loggers.MLflow": "mlflow"}
+from src.config.schema import check, ignored, trains
+from src.errors import UserError, sentence
+from src.runs import moved, trust
+from src.runs import result as results
+from src.training import distributed, initial_weights
+
+# A resumed run keeps its experiment; only how long and on what it goes on may change.
+RESUMABLE = ("resume", "trainer.", "accelerator", "threads", "callbacks.progress", "trust")
 
 
 def checked(
@@ -50,18 +52,14 @@ def checked(
     if not several and (idle := ignored(config, overrides)):
         raise UserError(f"{idle[0]}: means nothing to {choices.model}, a baseline without a training loop; leave it out")
     if config.data.input not in ("tokens", "bag") and (
-        no := [text for text in overrides if f"{key(text)}.".startswith("model.embedding.")]
+        no := [text for text in overrides if f"{command_line.key(text)}.".startswith("model.embedding.")]
     ):
         raise UserError(f"{no[0]}: means nothing to data={choices.data}, which has no words; leave it out")
-    if "encoder" in config and not config.resume:
-        encoder.check(Path(config.encoder), config.data, config.trust)
     distributed.check(config, choices.model, trains(config.model), several)
     for name, part in (config.get("logger") or {}).items():
-        if part and (package := NEEDED.get(part._target_)) and importlib.util.find_spec(package) is None:
+        if part and (package := part.get("needs")) and importlib.util.find_spec(package) is None:
             raise UserError(f"logger={name}: needs the package {package}; pip install -e '.[{package}]'")
-    weights.check(config)
-    if config.vectors and not config.resume:
-        vectors.check(Path(config.vectors), config, choices.model)
+    initial_weights.check(config, choices.model)
     if config.resume:
         if several or not trains(config.model):
             raise UserError(f"resume={config.resume}: only a single run of a network can be resumed")
@@ -84,3 +82,34 @@ def check_unfinished(run: Path, config: DictConfig) -> None:
             f"resume={run}: the schedule of its learning rate is made for {planned.trainer.max_epochs} epochs, and another "
             f"length is another experiment; leave trainer.max_epochs out, or start a new run"
         )
+
+
+def resumed(arguments: list[str]) -> list[str]:
+    """Replaces ``resume=DIR`` by the overrides of the run in DIR and what is given beside it.
+
+    Raises:
+        UserError: There is no run to go on with, or the arguments would make it another experiment.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # Lightning started this process with the first one's arguments
+        return arguments
+    given = command_line.given(arguments)
+    folder = command_line.keyed(given).get("resume", "null")
+    if folder == "null":
+        return arguments
+    stored = Path(folder) / ".hydra" / "overrides.yaml"
+    if not folder or not stored.is_file() or not (Path(folder) / "checkpoints" / "last.ckpt").is_file():
+        raise UserError(f"resume={folder}: no run with a checkpoint is there; give the folder that a run printed")
+    try:
+        old = {moved.current_override(str(text)): command_line.key(str(text)) for text in OmegaConf.load(stored)}
+    except Exception as error:
+        raise UserError(f"{stored}: cannot be read ({sentence(error)})") from error
+    new = {text: command_line.key(text) for text in given}
+    kept = [text for text, key in old.items() if key not in {*new.values(), "resume", "trust"}]
+    trust.check_overrides(kept, stored, command_line.keyed(given).get("trust") == "true")
+    for text, key in new.items():
+        if text not in old and not key.startswith(RESUMABLE):
+            raise UserError(
+                f"{text}: a resumed run stays the experiment it was; only {', '.join(RESUMABLE[1:])} may be given"
+            )
+    beside = [text for text in arguments if new.get(text) != "resume"]
+    return [*kept, *beside, command_line.written("resume", os.path.abspath(folder))]

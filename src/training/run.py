@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,14 +18,14 @@ from src.config.overrides import key as key_of
 from src.config.schema import trains
 from src.data.datamodule import InMemory
 from src.errors import UserError, sentence
-from src.reporting import run_figures
+from src.reporting import run_figures, summary
 from src.runs import history
 from src.runs import result as results
 from src.runs.settings import absolute
 from src.runs.trust import check_objects
 from src.tasks.task import Task
-from src.training import distributed, encoder, imagenet_labels, loggers, summary, vectors
-from src.training.build import build, data_set, load_weights, quiet, settle
+from src.training import distributed, imagenet_labels, initial_weights, loggers
+from src.training.build import build, cause_of, data_set, load_weights, quiet, settle
 from src.training.evaluation import measure
 from src.training.fit import device, fit_baseline, fit_network
 
@@ -80,21 +79,13 @@ def run(config: DictConfig, folder: Path, result: dict[str, Any], fit: Fit | Non
         results.write(folder, result)
         raise
     except (Exception, SystemExit) as error:
-        wrong = cause_of(error)
+        wrong = cause_of(error, "data") if isinstance(error, Exception) else error
         if isinstance(wrong, UserError) and result["seconds"]["fit"] is None:
             raise wrong from error
         record_failure(folder, result, wrong)
         raise
     finally:
         loggers.finish(config, folder, result)
-
-
-def cause_of(error: BaseException) -> BaseException:
-    """Return the error that a class raised for its arguments, in place of the one that Hydra wraps around it."""
-    if not isinstance(error, InstantiationException):
-        return error
-    cause = error.__cause__ or error
-    return cause if isinstance(cause, UserError) else UserError(sentence(cause))
 
 
 def record_failure(folder: Path, result: dict[str, Any], error: BaseException) -> None:
@@ -135,19 +126,17 @@ def documented(config: DictConfig, overrides: list[str]) -> dict[str, float] | N
     return {name: value for name, value in config.documented.items() if value is not None} or None
 
 
-def follow(config: DictConfig) -> float:
-    """Learns beside the first process of a run over several devices, which does all else."""
+def follow(config: DictConfig) -> None:
+    """Train in one of the other processes of a run over several devices; the first process does everything else."""
     config.logger = None
     with tempfile.TemporaryDirectory() as scratch:
-        distributed.follow(scratch)
         data, task, accelerator = prepare(config, Path(config.resume or scratch), {})
         if "train" in data.splits:
             fit_network(task, data, config, Path(scratch), accelerator)
-    return float("nan")
 
 
 def prepare(config: DictConfig, folder: Path, result: dict[str, Any]) -> tuple[InMemory, Task, str]:
-    """Data, the task with fresh weights, and where it learns; ``result`` gets what is known of them."""
+    """Return the data, the task with fresh weights, and the accelerator; describe them in ``result``."""
     quiet()
     if config.resume:
         check_objects(config, config.resume, config.trust)
@@ -159,13 +148,11 @@ def prepare(config: DictConfig, folder: Path, result: dict[str, Any]) -> tuple[I
     seed_everything(config.seed, workers=True, verbose=False)
     data = data_set(config)
     if "weights" in config and config.resume:
-        config.weights = "none"  # the checkpoint has what became of them
-    if "encoder" in config and not config.resume:  # a resumed run has its copy
-        encoder.keep(Path(config.encoder), folder)
+        config.weights = "none"  # the checkpoint has the weights
+    initial_weights.copy_encoder(config, folder)
     task = build(config, data, folder)
-    if config.vectors:  # a resumed run has them in its weights
-        known = results.read(folder)["coverage"] if config.resume else None
-        result["coverage"] = known or vectors.fill(task.network, data.spec.words, Path(config.vectors))
+    if (coverage := initial_weights.apply(config, task.network, data.spec.words, folder)) is not None:
+        result["coverage"] = coverage
     result |= {"device": accelerator, "threads": torch.get_num_threads(), "fingerprint": data.fingerprint()}
     result |= task.recorded()
     return data, task, accelerator

@@ -234,7 +234,11 @@ REFUSED = {
         ["1 pictures of 90000 × 90000 take 23 GiB", "crop_size"],
     ),
     "another model": (lambda p: folders(p, a=1) / "a", ["model=mlp", "~weights"], ["model=resnet50 weights=imagenet"]),
-    "standardised twice": (lambda p: folders(p, a=1) / "a", ["data.normalize=true"], ["data.normalize=true", "by itself"]),
+    "standardised twice": (
+        lambda p: folders(p, a=1) / "a",
+        ["data.normalize=true"],
+        ["data.normalize=true", "standardizes its inputs itself"],
+    ),
     "unknown": (lambda p: folders(p, a=1) / "a", ["model.arch=resnet5"], ["model.arch=resnet5", "did you mean resnet50?"]),
     "detector": (lambda p: folders(p, a=1) / "a", ["model.arch=maskrcnn_resnet50_fpn"], ["no such classifier", "vgg11"]),
     "too small": (lambda p: folders(p, a=1) / "a", ["model.arch=vit_b_32"], ["8 × 8", "224 × 224", "data.crop_size"]),
@@ -297,7 +301,7 @@ def test_pictures_without_classes_are_named(call, loose: Path) -> None:
         more = [f"input={loose}", "output=out.csv"] if entry == "predict" else []
         status, _, err = call("run=run", *more, entry=entry)
         assert status == 2
-        assert "learnt nothing" in err
+        assert "trained nothing" in err
 
 
 def test_names_that_a_font_or_formula_would_trip_over(call, loose: Path) -> None:
@@ -514,7 +518,7 @@ def test_a_download_that_is_not_what_it_should_be_is_refused(call, stored: Path,
 
 def test_without_a_network_weights_are_asked_for_in_one_sentence(call, loose: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", "empty")
-    monkeypatch.setattr("src.training.weights.reachable", lambda url: False)
+    monkeypatch.setattr("src.training.initial_weights.reachable", lambda url: False)
     status, _, err = call("data=images", f"data.path={loose}", "model=resnet50", "hydra.run.dir=run")
     assert status == 2
     for text in ("https://download.pytorch.org/models/resnet50-11ad3fa6.pth", "begins with 11ad3fa6", "give weights="):

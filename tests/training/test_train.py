@@ -230,13 +230,13 @@ def test_a_killed_run_loses_no_more_than_an_epoch(call) -> None:
     assert pd.read_csv("run/metrics.csv")["epoch"].tolist() == list(range(done + 3))
 
 
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on() -> None:
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_resume() -> None:
     process = started("model=linear")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert "go on with: python -m src.train resume=run" in out
+    assert "resume it with: python -m src.train resume=run" in out
     told = result(Path("run"))
     assert told["status"] == "interrupted"
     assert told["best"]["val/loss"] > 0
