@@ -21,41 +21,54 @@ MOST = 1000  # coefficients of a baseline that model.txt lists
 
 
 def announce(result: dict[str, Any], data: InMemory) -> None:
-    """Prints what runs."""
+    """Print which run begins."""
     parameters = f"{result['parameters']:,} parameters, " if result["parameters"] else ""
-    covered = [f"vectors: of {result['coverage']:.1%} of the vocabulary"] if "coverage" in result else []
+    coverage = [f"vectors: {result['coverage']:.1%} of the vocabulary have one"] if "coverage" in result else []
     print(
         f"{result['data']} {result['model']}: {parameters}{data.sizes()} rows, "
         f"{result['protocol']} protocol, seed {result['seed']}, {result['device']}",
         *data.notes,
-        *covered,
+        *coverage,
         sep="\n",
         flush=True,
     )
 
 
 def describe(task: Task, data: InMemory, folder: Path) -> int:
-    """Writes ``model.txt`` - torchinfo's summary, or a baseline's coefficients - and returns the number of parameters."""
+    """Write ``model.txt`` and return the number of parameters.
+
+    The file has torchinfo's summary of a network, or the coefficients of a baseline.
+    """
     if isinstance(task.network, Estimator):
-        fitted = task.network.coefficients()
-        largest = fitted.iloc[fitted.abs().argsort()[::-1][:MOST]] if len(fitted) > MOST else fitted
-        few = f"the {MOST:,} largest of {len(fitted):,} coefficients\n" if len(fitted) > MOST else ""
-        listed = few + largest.to_string() if len(fitted) else "no coefficients"
-        text, parameters = f"{task.network.estimator}\n\n{listed}", len(fitted)
+        coefficients = task.network.coefficients()
+        text, parameters = f"{task.network.estimator}\n\n{listed(coefficients)}", len(coefficients)
     else:
         x, _ = task.eval().fed(next(iter(data.splits.values())).x[: data.batch_size])
         task.train()
-        if x.layout == torch.strided:
-            text = str(summary(task.network, input_data=x, verbose=0, col_names=("input_size", "output_size", "num_params")))
-        else:  # torchinfo runs nothing on sparse bags, so their sizes are not in it
-            text = str(summary(task.network, verbose=0, col_names=("num_params",)))
+        columns: dict[str, Any] = {"input_data": x, "col_names": ("input_size", "output_size", "num_params")}
+        if x.layout != torch.strided:  # torchinfo cannot run sparse bags, so their sizes are not in the summary
+            columns = {"col_names": ("num_params",)}
+        try:
+            text = str(summary(task.network, verbose=0, **columns))
+        except RuntimeError as error:
+            raise error.__cause__ or error from None  # torchinfo wraps what the network raised
         parameters = sum(weight.numel() for weight in task.network.parameters())
     (folder / "model.txt").write_text(text + "\n", encoding="utf-8")
     return parameters
 
 
+def listed(coefficients: pd.Series) -> str:
+    """Return the coefficients as text, the largest first where there are too many to list all."""
+    if coefficients.empty:
+        return "no coefficients"
+    if len(coefficients) <= MOST:
+        return coefficients.to_string()
+    largest = coefficients.iloc[coefficients.abs().argsort()[::-1][:MOST]]
+    return f"the {MOST:,} largest of {len(coefficients):,} coefficients\n{largest.to_string()}"
+
+
 def show(result: dict[str, Any], folder: Path) -> None:
-    """Prints how a run ended: the test metrics, and where everything is."""
+    """Print how a run ended: its test metrics, and its folder."""
     if result["test"]:
         compare("test", result["test"], "documented", result["documented"] or {})
     if (path := folder / "per_class.csv").is_file() and len(classes := pd.read_csv(path, dtype={"class": str})) <= 12:
@@ -70,7 +83,7 @@ def show(result: dict[str, Any], folder: Path) -> None:
 
 
 def compare(split: str, metrics: dict[str, float], other: str, values: dict[str, float]) -> None:
-    """Prints metrics as a table, beside other figures of the same names where there are any."""
+    """Print metrics as a table, beside other values of the same names where there are any."""
     table = Table(split, "ours", *([other] if values else []))
     for name, value in metrics.items():
         beside = figure(values[name]) if name in values else ""
