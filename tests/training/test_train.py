@@ -256,10 +256,11 @@ def test_a_crash_is_recorded_with_its_last_line(call, monkeypatch: pytest.Monkey
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr("src.tasks.regression.Regression.loss_of", broken)
-    with pytest.raises(RuntimeError, match="out of luck"):
-        call("model=linear", "hydra.run.dir=run")
-    told = result(Path("run"))
-    assert (told["status"], told["error"]) == ("failed", "RuntimeError: out of luck")
+    status, _, err = call("model=linear", "hydra.run.dir=run")
+    assert status == 1
+    assert "RuntimeError: out of luck" in err
+    stored = result(Path("run"))
+    assert (stored["status"], stored["error"]) == ("failed", "RuntimeError: out of luck")
     assert "Traceback" in Path("run/train.log").read_text()
 
 
