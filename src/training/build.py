@@ -26,7 +26,7 @@ from src.runs.trust import check_objects
 from src.tasks.task import Task
 
 # Keys of the configuration that describe a part (see src.config.schema) and are no argument of its class.
-DESCRIPTIONS = {"input", "kinds", "clips", "present", "accepts", "tasks", "replicas", "needs", "shards"}
+DESCRIPTIONS = {"input", "kinds", "clips", "present", "accepts", "tasks", "replicas", "needs", "shards", "unlabelled"}
 LIBRARIES = str(Path(torch.__file__).parents[1])  # installed packages, whose files are not the user's own code
 
 

@@ -68,6 +68,7 @@ class Progress(ProgressBar):
             progress.TextColumn("{task.fields[values]}"),
             progress.TimeRemainingColumn(),
             transient=True,
+            refresh_per_second=2,  # each refresh takes a few milliseconds from the fit
             disable=not self.enabled or not get_console().is_terminal,
         )
         steps = int(trainer.num_training_batches)

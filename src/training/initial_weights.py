@@ -7,22 +7,17 @@ then on. A resumed run, and one that is rebuilt, has the weights in its own chec
 
 from __future__ import annotations
 
-import gzip
-import math
 import shutil
-import zlib
-from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from src.data.download import reachable
-from src.data.images import decoding
+from src.data.text import vectors
 from src.errors import UserError, nearest
 from src.runs import result as results
 
-LONGEST = 2**16  # characters of a line of word vectors
 # Keys of a data set that decide which samples are in the test split.
 SPLIT = ("samples", "split_seed", "test", "validation")
 
@@ -32,8 +27,7 @@ def check(config: DictConfig, model: str) -> None:
 
     It imports torch only for a pretrained network, whose names and weights torchvision alone knows.
     """
-    labelled = config.data._target_ != "src.data.images.folder.Folder" or decoding.classes(Path(config.data.path))
-    if not labelled and "weights" not in config:
+    if "weights" not in config and not has_classes(config.data):
         raise UserError(
             f"data.path={config.data.path}: has no folders of classes to train on; only a pretrained network can name "
             "what its images show: model=resnet50 weights=imagenet"
@@ -46,6 +40,15 @@ def check(config: DictConfig, model: str) -> None:
         check_encoder(Path(config.encoder), config.data, config.trust)
     if config.vectors:
         check_vectors(Path(config.vectors), config, model)
+
+
+def has_classes(data: DictConfig) -> bool:
+    """Return False for a folder of images without folders of classes."""
+    if not data.get("unlabelled"):
+        return True
+    from src.data.images import decoding
+
+    return bool(decoding.classes(Path(data.path)))
 
 
 def copy_encoder(config: DictConfig, folder: Path) -> None:
@@ -142,7 +145,7 @@ def fill(network: Any, words: tuple[str, ...], path: Path) -> float:
     Args:
         network: Network whose first layer is :class:`src.networks.inputs.Steps`.
         words: Vocabulary, in the order of the embedding's rows.
-        path: File in GloVe's text format: a word and its numbers on each line, separated by single spaces; plain or gzip.
+        path: File in GloVe's text format, plain or gzip.
 
     Returns:
         The fraction of the words that the file has.
@@ -154,33 +157,9 @@ def fill(network: Any, words: tuple[str, ...], path: Path) -> float:
 
     weights = network.steps.embedding.weight  # (words, size)
     rows = {word: row for row, word in enumerate(words)}
-    found = {rows[word]: vector for word, vector in read_vectors(path, weights.shape[1], rows)}
+    found = {rows[word]: vector for word, vector in vectors.read(path, weights.shape[1], rows)}
     if not found:
         raise UserError(f"vectors={path}: holds none of the {len(words):,} words of the vocabulary")
     with torch.no_grad():
         weights[list(found)] = torch.tensor(list(found.values()))
     return len(found) / sum(not word.startswith("<") for word in words)
-
-
-def read_vectors(path: Path, size: int, words: Collection[str]) -> Iterator[tuple[str, list[float]]]:
-    """Yield each of ``words`` that the file has, with its ``size`` numbers."""
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
-            number = 0
-            while line := file.readline(LONGEST):
-                number += 1
-                word, *values = line.rstrip("\n").split(" ")
-                if len(values) != size:
-                    if number == 1:
-                        raise UserError(
-                            f"vectors={path}: has vectors of {len(values)} numbers; set model.embedding.size={len(values)}"
-                        )
-                    raise UserError(f"vectors={path}: line {number} has {len(values)} numbers after its word, not {size}")
-                if word in words:
-                    vector = list(map(float, values))
-                    if not all(map(math.isfinite, vector)):
-                        raise ValueError(f"line {number} holds NaN or infinity")
-                    yield word, vector
-    except (ValueError, OSError, EOFError, zlib.error) as error:
-        raise UserError(f"vectors={path}: cannot be read ({error})") from error

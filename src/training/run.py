@@ -18,13 +18,13 @@ from src.config.overrides import key as key_of
 from src.config.schema import trains
 from src.data.datamodule import InMemory
 from src.errors import UserError, sentence
-from src.reporting import run_figures, summary
+from src.reporting import imagenet_labels, run_figures, summary
 from src.runs import history
 from src.runs import result as results
 from src.runs.settings import absolute
 from src.runs.trust import check_objects
 from src.tasks.task import Task
-from src.training import distributed, imagenet_labels, initial_weights, loggers
+from src.training import distributed, initial_weights, loggers
 from src.training.build import build, cause_of, data_set, load_weights, quiet, settle
 from src.training.evaluation import measure
 from src.training.fit import device, fit_baseline, fit_network
@@ -172,7 +172,7 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], fit: Fi
     result["seconds"]["setup"] = time.perf_counter() - clock
     if "train" not in data.splits:  # images without classes: nothing to train on
         begun = time.perf_counter()
-        imagenet_labels.name(task, data, folder, accelerator, announce)
+        imagenet_labels.label(task, data, folder, accelerator, announce)
         result["seconds"]["test"] = time.perf_counter() - begun
         result["status"] = "finished"
     else:

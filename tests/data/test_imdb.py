@@ -170,7 +170,7 @@ def test_vectors_begin_the_embedding(call, tmp_path: Path) -> None:
     frozen = ["model.embedding.frozen=true", "trainer.max_epochs=1", "hydra.run.dir=run"]
     status, out, err = call(*SEQUENCES, given, *frozen)
     assert (status, err) == (0, "")
-    assert "vectors: of 1.9% of the vocabulary" in out
+    assert "vectors: 1.9% of the vocabulary have one" in out
     assert result(Path("run"))["coverage"] == 2 / 106
     Path("vectors.txt.gz").unlink()  # the weights have them
     _, data, task = load_run(Path("run"))
@@ -189,7 +189,7 @@ BAD_VECTORS = {
     "no numbers": (SEQUENCES, ["the 1 2 3 x"], "cannot be read"),
     "not finite": (SEQUENCES, ["the 1 2 3 nan"], "line 1 holds NaN"),
     "of other words": (SEQUENCES, ["zorro 1 2 3 4"], "none of the 110 words"),
-    "no words": (["data=nyse", "model=lstm"], [], "have none"),
+    "no words": (["data=nyse", "model=lstm"], [], "have no words"),
     "no embedding": ([*BAGS, "model=mlp"], [], "has no embedding"),
 }
 
