@@ -11,6 +11,14 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from src.errors import UserError
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Raise a UserError unless an argument is a whole number of at least ``least``."""
+    if type(value) is not int or value < least:
+        raise UserError(f"model.{name}={value}: must be a whole number of at least {least}")
+
 
 def ridge(alphas: int = 100) -> Pipeline:
     """Return ridge regression whose penalty is chosen by leave-one-out.
@@ -18,6 +26,7 @@ def ridge(alphas: int = 100) -> Pipeline:
     Args:
         alphas: Number of penalties, log-spaced from 1e-3 to 1e5.
     """
+    check_count("alphas", alphas, 1)
     return make_pipeline(StandardScaler(), linear_model.RidgeCV(np.logspace(-3, 5, alphas)))
 
 
@@ -29,6 +38,8 @@ def logistic(penalties: int = 10, folds: int = 5, solver: str = "lbfgs") -> Pipe
         folds: Folds of the cross-validation.
         solver: Solver of scikit-learn's ``LogisticRegressionCV`` with an L2 penalty.
     """
+    check_count("penalties", penalties, 1)
+    check_count("folds", folds, 2)
     return make_pipeline(
         StandardScaler(),
         linear_model.LogisticRegressionCV(
@@ -53,6 +64,8 @@ class Lasso(RegressorMixin, BaseEstimator):
     """
 
     def __init__(self, alphas: int = 100, folds: int = 10, seed: int = 1):
+        check_count("alphas", alphas, 1)
+        check_count("folds", folds, 2)
         self.alphas, self.folds, self.seed = alphas, folds, seed
 
     def fit(self, X: Any, y: Any) -> Lasso:

@@ -24,8 +24,8 @@ class L1Path(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(self, lambdas: int = 50):
-        if lambdas < 2:
-            raise UserError(f"model.lambdas={lambdas}: must be at least 2, the ends of the path")
+        if type(lambdas) is not int or lambdas < 2:
+            raise UserError(f"model.lambdas={lambdas}: must be a whole number of at least 2, the ends of the path")
         self.lambdas = lambdas
 
     def fit(self, X: Any, y: Any, validation: Rows) -> L1Path:
@@ -75,8 +75,10 @@ class NaiveBayesLogistic(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(self, strengths: list[float], smoothing: float = 1.0):
-        if not strengths or min(strengths) <= 0 or smoothing <= 0:
-            raise UserError(f"model.strengths={strengths}, model.smoothing={smoothing}: must be above 0, strengths a list")
+        if not strengths or not all(strength > 0 for strength in strengths):
+            raise UserError(f"model.strengths={strengths}: must be a list of numbers above 0, as in [0.1, 1.0]")
+        if not smoothing > 0:
+            raise UserError(f"model.smoothing={smoothing}: must be a number above 0")
         self.strengths, self.smoothing = strengths, smoothing
 
     def fit(self, X: Any, y: Any, validation: Rows) -> NaiveBayesLogistic:

@@ -50,11 +50,6 @@ part = Term("a number between 0 and 1", lambda value: is_number(value) and 0 < v
 flag = Term("true or false", lambda value: isinstance(value, bool))
 name = Term("a name", lambda value: isinstance(value, str) and bool(value))
 
-orders = Term(
-    "a list of three whole numbers",
-    lambda value: isinstance(value, list) and len(value) == 3 and all(type(item) is int and item >= 0 for item in value),
-)
-
 # What a data set gives to a network: ``prefixes`` are series of different lengths, padded at their end; ``masked`` series
 # hold for each feature its value, whether it was observed, and the time since it was.
 KINDS = ("table", "series", "prefixes", "masked", "tokens", "bag", "image")
@@ -143,39 +138,17 @@ TERMS: dict[str, Term] = {
     "windows": choice("fixed", "prefixes"),
     # networks and baselines
     "accepts": listed(choice(*KINDS)),
-    "alphas": whole(1),
-    "arch": name,
-    "backbone_lr_factor": positive,
-    "batch_norm": flag,
-    "bidirectional": flag,
-    "cell": choice("rnn", "lstm", "gru"),
-    "change": flag,
     "channels": listed(whole(1)),
-    "depth": whole(8),
     "dropout": each(share),
     "embedding_size": whole(1),
     "encoder": Term("the folder of a finished autoencoder's run", lambda value: name.holds(value) and value != "???"),
-    "folds": whole(2),
-    "frozen": flag,
-    "head": listed(whole(1)),
     "head_dropout": share,
     "hidden_size": whole(1),
     "input": choice(*KINDS),
-    "kernel_size": Term("an odd whole number", lambda value: type(value) is int and value > 0 and value % 2 == 1),
     "input_dropout": share,
-    "lambdas": whole(2),
-    "members": whole(1),
     "replicas": whole(1),
     "size": whole(1),
-    "order": orders,
-    "seasonal_order": orders,
     "num_layers": whole(1),
-    "smoothing": positive,
-    "solver": choice("lbfgs", "newton-cholesky"),
-    "strengths": Term(
-        "a list of numbers above 0",
-        lambda value: isinstance(value, list) and len(value) > 0 and all(map(positive.holds, value)),
-    ),
     "tasks": listed(name),
     "weights": name,
     "vectors": optional(name),
@@ -210,7 +183,6 @@ TERMS: dict[str, Term] = {
     "precision": choice("32-true", "bf16-mixed", "16-mixed"),
     "seed": whole(0, 2**32 - 1),
     "test_weights": choice("best", "last"),
-    "threshold": Term("a number between 0 and 1, or f1", lambda value: value == "f1" or part.holds(value)),
     "threads": optional(whole(1)),
     "trust": flag,
     "weight_decay": not_negative,

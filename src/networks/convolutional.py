@@ -37,7 +37,7 @@ class CNN1d(nn.Module):
         embedding: dict[str, Any] | None = None,
     ):
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0:
+        if type(kernel_size) is not int or kernel_size < 1 or kernel_size % 2 == 0:
             raise UserError(f"model.kernel_size={kernel_size}: must be an odd whole number, as 3, 5 or 7")
         self.steps = Steps(spec, **(embedding or {}))
         sizes = [self.steps.features, *channels]

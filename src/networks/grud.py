@@ -32,8 +32,8 @@ class GRUD(nn.Module):
 
     def __init__(self, spec: Any, hidden_size: int = 32, members: int = 1, input_dropout: float = 0.2, dropout: float = 0.4):
         super().__init__()
-        if members < 1:
-            raise UserError(f"model.members={members}: must be at least 1")
+        if type(members) is not int or members < 1:
+            raise UserError(f"model.members={members}: must be a whole number of at least 1")
         self.variables, self.outputs = spec.variables, spec.outputs
         channels, bound = spec.shape[-1] - spec.variables, 1 / sqrt(hidden_size)
         self.input_dropout, self.dropout = input_dropout, dropout

@@ -49,7 +49,7 @@ class ResNet(nn.Module):
 
     def __init__(self, spec: Any, depth: int = 20, width: int = 16, dropout: float = 0.0):
         super().__init__()
-        if depth < 8 or depth % 6 != 2:
+        if type(depth) is not int or depth < 8 or depth % 6 != 2:
             raise UserError(f"model.depth={depth}: must be 6n + 2, as 8, 14, 20, 32 or 56")
         first = nn.Conv2d(spec.shape[0], width, 3, padding=1, bias=False)
         layers: list[nn.Module] = [first, nn.BatchNorm2d(width), nn.ReLU()]

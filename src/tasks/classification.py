@@ -113,15 +113,15 @@ class Binary(Classification):
     every metric of classes (accuracy, F1, …). A metric whose own ``threshold`` is set to another value than 0.5 keeps it.
 
     Args:
-        threshold: Probability of the second class above which it is predicted, or ``f1`` for the threshold that has the best
-            F1 on validation; the weights are stored with it.
+        threshold: Probability of the second class above which it is predicted; None takes the threshold that has the best F1
+            on validation, which is stored with the weights.
         parts: Arguments of :class:`Classification`.
     """
 
     name = "binary"
     threshold: Tensor
 
-    def __init__(self, *, threshold: float | str = 0.5, **parts: Any):
+    def __init__(self, *, threshold: float | None = 0.5, **parts: Any):
         super().__init__(**parts)
         if len(self.spec.classes) != 2:
             raise UserError(f"task=binary: {self.spec.target} has {len(self.spec.classes)} classes; use task=classification")
@@ -129,10 +129,10 @@ class Binary(Classification):
             raise UserError(
                 "task=binary: this data set has a logit for each class; set task.loss._target_=torch.nn.CrossEntropyLoss too"
             )
-        if threshold != "f1" and not (isinstance(threshold, int | float) and 0 < threshold < 1):
-            raise UserError(f"task.threshold={threshold}: must be a number between 0 and 1, or f1")
-        self.by_f1 = threshold == "f1"
-        self.register_buffer("threshold", torch.tensor(0.5 if threshold == "f1" else float(threshold)))
+        if threshold is not None and not 0 < threshold < 1:
+            raise UserError(f"task.threshold={threshold}: must be between 0 and 1, or null for the one with the best F1")
+        self.by_f1 = threshold is None
+        self.register_buffer("threshold", torch.tensor(0.5 if threshold is None else float(threshold)))
 
     def weigh(self, weights: Tensor) -> None:
         if isinstance(self.loss, nn.BCEWithLogitsLoss):

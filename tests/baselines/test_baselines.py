@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from conftest import result, shell
 from sklearn.linear_model import LinearRegression
 
 from src.baselines.estimator import TRUSTED, Estimator
+from src.config.schema import check_term
 from src.data.datamodule import Spec
 from src.errors import UserError
 
@@ -35,13 +37,21 @@ def test_an_estimators_class_has_the_last_word_on_its_arguments(call) -> None:
         ("data=passengers model=arima model.order=[0,1]", "model.order=[0, 1]: must be a list of three whole numbers"),
         ("data=digits model=resnet model.depth=9", "model.depth=9: must be 6n + 2, as 8, 14, 20, 32 or 56"),
         ("data=nyse model=cnn1d model.kernel_size=4", "model.kernel_size=4: must be an odd whole number"),
-        ("data=nyse model=lstm model.cell=elman", "choose one of: rnn, lstm, gru"),
+        ("data=nyse model=cnn1d model.kernel_size=null", "model.kernel_size=None: must be an odd whole number"),
+        ("data=nyse model=lstm model.cell=elman", "model.cell=elman: choose one of: rnn, lstm, gru"),
+        ("data=hitters model=lasso model.folds=1", "model.folds=1: must be a whole number of at least 2"),
     ],
 )
 def test_a_class_refuses_its_own_bad_arguments(call, arguments: str, message: str) -> None:
     status, _, err = call(*arguments.split(), "hydra.run.dir=run")
     assert (status, err.count("\n")) == (2, 1), err
-    assert message in err or "must be" in err
+    assert message in err
+    assert not Path("run").exists()
+
+
+def test_a_rule_of_one_class_is_no_rule_for_another() -> None:
+    for key in ("depth", "kernel_size", "order", "alphas", "cell", "frozen", "threshold"):
+        check_term(f"model.{key}", 4)
 
 
 def test_a_network_imports_no_estimators() -> None:

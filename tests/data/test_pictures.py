@@ -341,7 +341,7 @@ def test_five_best_of_few_classes_are_no_metric(call, train) -> None:
     assert "top_5" not in result(train("run", *few))["test"]
     status, _, err = call(*few, "monitor=val/top_5", "hydra.run.dir=other")
     assert status == 2
-    assert "monitor=val/top_5: with 2 classes top_5 tells nothing" in err
+    assert "monitor=val/top_5: top_5 is always 1 with 2 classes" in err
     assert not Path("other").exists()
 
 

@@ -11,7 +11,7 @@ NOISY = ["data=waveforms", "data.samples=120", "data.steps=16", "data.noise=2.0"
 BINARY = [*NOISY, "task=binary", "task.loss._target_=torch.nn.CrossEntropyLoss", "model=linear", "trainer.max_epochs=5"]
 
 
-@pytest.mark.parametrize("threshold", ["0.5", "0.6", "f1"])
+@pytest.mark.parametrize("threshold", ["0.5", "0.6", "null"])
 def test_a_folder_agrees_with_itself(train, call, threshold: str) -> None:
     folder = train("run", *BINARY, f"task.threshold={threshold}")
     table, ran = pd.read_csv(folder / "predictions.csv"), result(folder)
@@ -43,5 +43,5 @@ def test_a_metric_may_have_a_threshold_of_its_own(train) -> None:
 def test_a_threshold_outside_its_range_is_refused(call) -> None:
     status, _, err = call(*BINARY, "task.threshold=1.5", "hydra.run.dir=run")
     assert (status, err.count("\n")) == (2, 1)
-    assert "threshold must be a number between 0 and 1, or f1" in err
+    assert "task.threshold=1.5: must be between 0 and 1, or null" in err
     assert not Path("run").exists()
