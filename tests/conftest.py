@@ -58,11 +58,17 @@ def hitters_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished sweep over two models and two seeds, for tests that only read it."""
     folder = tmp_path_factory.mktemp("shared")
     jobs = ["-m", "data=hitters", "model=linear,ols", "seed=0,1", "trainer.max_epochs=2", "hydra.sweep.dir=logs/sweep"]
+    train_in(folder, *jobs)
+    return folder / "logs" / "sweep"
+
+
+def train_in(folder: Path, *arguments: str) -> Path:
+    """Trains in ``folder``, for fixtures that several tests share; returns the folder ``run`` in it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(sys, "argv", ["src/train.py", *jobs])
+        patch.setattr(sys, "argv", ["src/train.py", *([] if "-m" in arguments else ["hydra.run.dir=run"]), *arguments])
         importlib.import_module("src.train").main()
-    return folder / "logs" / "sweep"
+    return folder / "run"
 
 
 def result(folder: Path) -> dict[str, Any]:

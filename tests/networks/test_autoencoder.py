@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, result
+from conftest import ROOT, result, train_in
 
 from src.data.datamodule import Spec
 from src.networks.autoencoder import Autoencoder, Encoder, EncoderClassifier
@@ -18,6 +18,18 @@ SPEC = Spec(shape=(10, 3), outputs=2, columns=(), target="y")
 TINY = ["data=waveforms", "data.samples=60", "data.steps=12", "trainer.max_epochs=2", "callbacks.progress=null"]
 AUTOENCODER = [*TINY, "model=autoencoder", "model.embedding_size=4"]
 CLASSIFIER = [*TINY, "model=encoder_classifier", "encoder=old"]
+
+
+@pytest.fixture(scope="module")
+def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of an autoencoder."""
+    return train_in(tmp_path_factory.mktemp("autoencoder"), *AUTOENCODER)
+
+
+@pytest.fixture
+def old(autoencoder: Path) -> Path:
+    """A copy of that run, in the folder ``old``."""
+    return Path(shutil.copytree(autoencoder, "old")).resolve()
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
@@ -64,12 +76,12 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_a_frozen_encoder_stays_and_a_fine_tuned_one_learns(train) -> None:
-    old = weights(train("old", *AUTOENCODER))
+def test_a_frozen_encoder_stays_and_a_fine_tuned_one_learns(train, old: Path) -> None:
+    before = weights(old)
     frozen, tuned = train("frozen", *CLASSIFIER), train("tuned", *CLASSIFIER, "model.frozen=false")
-    assert same(weights(frozen, "last"), old)
-    assert not same(weights(tuned, "last"), old)
-    assert torch.equal(weights(tuned, "last")["shape"], old["shape"])
+    assert same(weights(frozen, "last"), before)
+    assert not same(weights(tuned, "last"), before)
+    assert torch.equal(weights(tuned, "last")["shape"], before["shape"])
     assert result(frozen)["parameters"] == result(tuned)["parameters"]
     _, _, task = load_run(frozen)
     (optimizer,), _ = task.configure_optimizers()
@@ -80,8 +92,7 @@ def test_a_frozen_encoder_stays_and_a_fine_tuned_one_learns(train) -> None:
     assert task.network.head.training
 
 
-def test_a_classifier_stands_without_the_encoders_run(train, call) -> None:
-    old = train("old", *AUTOENCODER)
+def test_a_classifier_stands_without_the_encoders_run(train, call, old: Path) -> None:
     new = train("new", *CLASSIFIER, "model.frozen=false")
     assert not list((new / "encoder").rglob("result.json"))
     shutil.rmtree(old)
@@ -101,14 +112,13 @@ def test_a_classifier_stands_without_the_encoders_run(train, call) -> None:
     assert len(pd.read_csv(new / "metrics.csv")) == 3
 
 
-def test_embeddings_are_what_encode_gives(train, call) -> None:
-    folder = train("old", *AUTOENCODER)
+def test_embeddings_are_what_encode_gives(call, old: Path) -> None:
     status, out, err = call("run=old", "output=e.csv", entry="embed")
     assert (status, err) == (0, "")
     assert "60 embeddings of 4 numbers: e.csv" in out
     table = pd.read_csv("e.csv", index_col="row")
-    assert list(table) == ["split", "target", *(f"embedding_{place}" for place in range(4))]
-    _, data, task = load_run(folder)
+    assert list(table) == ["split", "target", *(f"embedding_{number}" for number in range(4))]
+    _, data, task = load_run(old)
     for name, split in data.splits.items():
         part = table[table["split"] == name]
         assert part.index.tolist() == split.rows.tolist()
@@ -116,7 +126,7 @@ def test_embeddings_are_what_encode_gives(train, call) -> None:
         np.testing.assert_allclose(part.iloc[:, 2:], task.network.encode(split.x).detach(), atol=1e-6)
 
 
-def test_embeddings_of_a_regression_have_the_target_in_its_own_units(train, call) -> None:
+def test_embeddings_of_a_regression_have_the_target_in_original_units(train, call) -> None:
     train("old", "data=nyse", "model=autoencoder", "model.embedding_size=2", "debug=one_batch")
     assert call("run=old", "output=e.csv", entry="embed")[0] == 0
     table = pd.read_csv("e.csv", index_col="date")
@@ -139,10 +149,9 @@ def test_bad_arguments_of_embed_are_one_sentence(train, call) -> None:
     assert not list(Path.cwd().glob("e.csv*"))
 
 
-def test_every_bad_encoder_is_one_sentence_and_leaves_nothing(train, call) -> None:
-    old = train("old", *AUTOENCODER)
+def test_every_bad_encoder_is_one_sentence_and_leaves_nothing(train, call, old: Path) -> None:
     train("plain", *TINY, "model=linear")
-    told = result(old)
+    finished = result(old)
 
     def refused(*arguments: str) -> str:
         before = sorted(Path.cwd().rglob("*"))
@@ -157,27 +166,26 @@ def test_every_bad_encoder_is_one_sentence_and_leaves_nothing(train, call) -> No
     assert "reads inputs of shape (12, 1), and these data have (15, 1)" in refused("encoder=old", "data.length=15")
     assert "has data.split_seed=7, and this run data.split_seed=8" in refused("encoder=old", "data.split_seed=8")
     assert "data=hitters model=encoder_classifier" in call("data=hitters", "model=encoder_classifier", "encoder=old")[2]
-    (old / "result.json").write_text(json.dumps(told | {"status": "interrupted"}))
+    (old / "result.json").write_text(json.dumps(finished | {"status": "interrupted"}))
     assert "the run is interrupted" in refused("encoder=old")
-    (old / "result.json").write_text(json.dumps(told))
+    (old / "result.json").write_text(json.dumps(finished))
     (old / "checkpoints" / "best.ckpt").write_bytes(b"not a checkpoint")
     assert "encoder=old: its best.ckpt cannot be loaded" in refused("encoder=old")
     (old / ".hydra" / "config.yaml").write_text("a: [")
     assert "config.yaml: cannot be read" in refused("encoder=old")
 
 
-def test_the_encoder_belongs_to_its_model_alone(call) -> None:
+def test_only_its_model_takes_an_encoder(call) -> None:
     status, _, err = call(*TINY, "model=attention", "encoder=old")
     assert (status, err.count("\n")) == (2, 1)
     assert "encoder: there is no such key" in err
 
 
-def test_reconstructions_have_errors_and_pictures(train) -> None:
-    folder = train("old", *AUTOENCODER)
-    table = pd.read_csv(folder / "predictions.csv")
-    assert table["reconstruction_error"].mean() == pytest.approx(result(folder)["test"]["loss"], rel=1e-4)
-    for picture in ("reconstruction", "reconstruction_error", "learning_curves"):
-        assert (folder / "plots" / f"{picture}.png").stat().st_size > 5000
+def test_reconstructions_have_errors_and_plots(old: Path) -> None:
+    table = pd.read_csv(old / "predictions.csv")
+    assert table["reconstruction_error"].mean() == pytest.approx(result(old)["test"]["loss"], rel=1e-4)
+    for plot in ("reconstruction", "reconstruction_error", "learning_curves"):
+        assert (old / "plots" / f"{plot}.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,14 @@ import pytest
 import torch
 from torch import nn
 
+from src.baselines.estimator import Estimator
+from src.baselines.series import ARIMA, SeasonalNaive
 from src.config.compose import compose
 from src.data.datamodule import Spec
 from src.errors import UserError
+from src.networks import Attends, Encodes, Forecasts, Grouped
 from src.networks.attention import Attention
+from src.networks.autoencoder import Autoencoder
 from src.networks.convolutional import CNN1d
 from src.networks.feedforward import MLP
 from src.networks.grud import GRUD
@@ -88,19 +92,19 @@ def test_dropout_acts_in_training_only() -> None:
     assert torch.equal(network(x), network(x))
 
 
-def test_an_mlp_has_the_widths_and_dropouts_it_was_given() -> None:
+def test_an_mlp_has_the_given_widths_and_dropouts() -> None:
     network = MLP(SERIES, [8, 4], [0.3, 0.1])
     assert network(torch.randn(2, 5, 3)).shape == (2, 1)
     sizes = [layer.out_features for layer in network.layers if isinstance(layer, nn.Linear)]
-    shares = [layer.p for layer in network.layers if isinstance(layer, nn.Dropout)]
-    assert (sizes, shares) == ([8, 4, 1], [0.3, 0.1])
+    dropouts = [layer.p for layer in network.layers if isinstance(layer, nn.Dropout)]
+    assert (sizes, dropouts) == ([8, 4, 1], [0.3, 0.1])
 
 
 MASKED = Spec(shape=(6, 8), outputs=1, columns=(), target="y", classes=("no", "yes"), variables=2)
 
 
 def masked(samples: int) -> torch.Tensor:
-    """Two variables' values, masks and hours since (as a share of six steps), and two channels that are always known."""
+    """Two variables' values, masks and hours since the last (as a fraction of six steps), and two channels without gaps."""
     values, known = torch.randn(samples, 6, 2), torch.randn(samples, 1, 2).expand(-1, 6, -1)
     masks = (torch.rand(samples, 6, 2) < 0.4).float()
     hours = torch.zeros(samples, 6, 2)
@@ -129,15 +133,15 @@ def test_gru_d_is_the_formula_of_its_source() -> None:
 
 def test_members_differ_and_each_sees_the_whole_batch() -> None:
     network, x = GRUD(MASKED, hidden_size=3, members=5).eval(), masked(4)
-    opinions = network(x)
-    assert opinions.shape == (4, 5)
-    assert (opinions.std(1) > 0).all()
-    torch.testing.assert_close(network(x[1:2]), opinions[1:2])
+    logits = network(x)
+    assert logits.shape == (4, 5)
+    assert (logits.std(1) > 0).all()
+    torch.testing.assert_close(network(x[1:2]), logits[1:2])
     classes = GRUD(MASKED._replace(outputs=3), hidden_size=3, members=5)
     assert classes(x).shape == (4, 3)
 
 
-def test_each_member_learns_for_itself_and_the_mean_probability_counts() -> None:
+def test_each_member_has_its_own_loss_and_probabilities_are_averaged() -> None:
     config = compose("train", ["data=waveforms", "task=binary", "model=linear"])
     spec = MASKED._replace(counts=(5, 5))
     task = instantiate(config.task)(network=GRUD(spec, 3, members=2), spec=spec, seed=0)
@@ -147,6 +151,17 @@ def test_each_member_learns_for_itself_and_the_mean_probability_counts() -> None
     torch.testing.assert_close(task.probabilities(logits)[:, 1], logits.double().sigmoid().mean(1))
 
 
-def test_a_change_needs_a_last_value() -> None:
+def test_predicting_a_change_needs_the_last_value() -> None:
     with pytest.raises(UserError, match=r"model\.change=true"):
         Recurrent(SERIES, change=True)
+
+
+def test_abilities_are_found_by_their_methods() -> None:
+    autoencoder, attention = Autoencoder(SERIES), Attention(SERIES)
+    assert isinstance(autoencoder, Encodes)
+    assert not isinstance(autoencoder, Attends | Grouped | Forecasts)
+    assert isinstance(attention, Attends)
+    assert not isinstance(attention, Encodes)
+    assert isinstance(Recurrent(SERIES), Forecasts)
+    assert isinstance(Estimator(ARIMA([0, 1, 1], [0, 0, 0]), SERIES), Forecasts)
+    assert not Estimator(SeasonalNaive(), SERIES).recursive

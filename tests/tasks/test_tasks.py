@@ -9,11 +9,13 @@ from conftest import result
 from sklearn import metrics
 
 from src.config.compose import compose
+from src.data.datamodule import Batches
+from src.training.build import load_run
+from src.training.evaluation import measure
 
 
-@pytest.mark.parametrize("size", [1, 7, 64, 1770])
-def test_metrics_equal_scikit_learns_for_every_batch_size(train, size: int) -> None:
-    folder = train("run", "trainer.max_epochs=1", f"data.eval_batch_size={size}")
+def test_metrics_equal_scikit_learns_for_every_batch_size(train) -> None:
+    folder = train("run", "trainer.max_epochs=1")
     table, test = pd.read_csv(folder / "predictions.csv"), result(folder)["test"]
     actual, predicted = table["actual"], table["prediction"]
     assert len(table) == 1770
@@ -21,8 +23,21 @@ def test_metrics_equal_scikit_learns_for_every_batch_size(train, size: int) -> N
     assert test["mae"] == pytest.approx(metrics.mean_absolute_error(actual, predicted), rel=1e-5)
     assert test["mse"] == pytest.approx(metrics.mean_squared_error(actual, predicted), rel=1e-5)
     assert test["rmse"] == pytest.approx(metrics.root_mean_squared_error(actual, predicted), rel=1e-5)
-    whole = train("whole", "trainer.max_epochs=1")
-    assert test == pytest.approx(result(whole)["test"], rel=1e-6)
+    _, data, task = load_run(folder)
+    for size in (1, 7, 64, 1770):
+        rows, values = measure(task, Batches(data.splits["test"], size))
+        assert values == pytest.approx(test, rel=1e-6)
+        assert rows["prediction"].to_numpy() == pytest.approx(predicted.to_numpy(), rel=1e-5)
+
+
+def test_a_limited_test_takes_the_first_batches(train, call) -> None:
+    limited = ["data=hitters", "model=ols", "data.eval_batch_size=10"]
+    folder = train("run", *limited, "trainer.limit_test_batches=2")
+    assert len(pd.read_csv(folder / "predictions.csv")) == 20
+    assert len(pd.read_csv(train("half", *limited, "trainer.limit_test_batches=0.5") / "predictions.csv")) == 40
+    status, _, err = call(*limited, "trainer.limit_test_batches=0.01", "hydra.run.dir=none")
+    assert "trainer.limit_test_batches=0.01: is no whole batch of 9; set it higher" in err
+    assert status != 0
 
 
 def test_test_metrics_are_in_the_targets_own_units(train) -> None:
@@ -37,7 +52,7 @@ def losses(folder: Path) -> list[float]:
 
 
 def test_training_options_change_training(train) -> None:
-    few = ["data=hitters", "model=mlp", "trainer.max_epochs=3"]
+    few = ["data=hitters", "model=mlp", "trainer.max_epochs=2"]
     plain = losses(train("plain", *few))
     changes = {
         "l1": ["task.l1=0.1"],
