@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 
 from src.config.app import app
 from src.errors import UserError, refuse
-from src.sweeps import launch, resume
-from src.sweeps.stacked.plan import expanded
+from src.sweeps.arguments import expanded, launches_sweep
+from src.sweeps.arguments import resumed as resumed_sweep
 from src.sweeps.supervisor import supervised
 from src.training.preflight import resumed
 
@@ -37,12 +37,11 @@ def train(config: DictConfig) -> float:
 
 def main() -> None:
     try:
-        arguments = resume.resumed(expanded(sys.argv[1:]))
-        sys.argv[1:] = arguments if {"-m", "--multirun"} & set(arguments) else resumed(arguments)
+        arguments = resumed_sweep(expanded(sys.argv[1:]))
+        sys.argv[1:] = arguments if launches_sweep(arguments) else resumed(arguments)
     except UserError as error:
         refuse(error)
-    with launch.summed_up():
-        app(train, "train")()
+    app(train, "train")()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stops the hopeless jobs of a search."""
+"""A callback that stops hopeless jobs of a search."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from src.tasks.task import Task
 
 
 class Pruning(Callback):
-    """Ends a fit whose best value so far is worse than the median of what others had by the same epoch.
+    """Stop a fit whose best value so far is worse than the median of its siblings by the same epoch.
 
-    The rule of Optuna's MedianPruner. The others are the jobs in the folders beside this one that have come to their end
-    by themselves, in whatever process they ran.
+    The rule is that of Optuna's MedianPruner, over the jobs in the folders beside this one that have ended by themselves, in
+    whatever process they ran. MedianPruner itself needs a study with the values of all epochs, which would have to be built
+    from the same files.
 
     Args:
-        monitor: The value that counts, ``val/loss``.
+        monitor: Monitored value, such as ``val/loss``.
         mode: ``min`` or ``max``.
-        folder: Of this job.
-        trials: How many others there must be.
-        epochs: How many epochs this job has at least.
+        folder: Folder of this job.
+        trials: Number of siblings that must have ended.
+        epochs: Number of epochs that this job has at least.
     """
 
     def __init__(self, monitor: str, mode: str, folder: str, trials: int = 5, epochs: int = 5):
@@ -42,12 +43,12 @@ class Pruning(Callback):
             self.best = min(self.best, self.sign * float(trainer.callback_metrics[self.monitor]))
         if epoch < self.epochs:
             return
-        others = [curve[min(epoch, len(curve) - 1)] for curve in self.others()]
-        if len(others) >= self.trials and self.best > np.median(others):
+        values = [curve[min(epoch, len(curve) - 1)] for curve in self.siblings()]
+        if len(values) >= self.trials and self.best > np.median(values):
             task.pruned = trainer.should_stop = True
 
-    def others(self) -> list[np.ndarray]:
-        """For each other job that has ended, its best value by each epoch; smaller is better."""
+    def siblings(self) -> list[np.ndarray]:
+        """Return the best value by each epoch of every sibling that has ended; smaller is better."""
         for path in self.folder.parent.glob("*/result.json"):
             run = path.parent
             if run == self.folder or run in self.curves:

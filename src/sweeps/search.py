@@ -1,7 +1,7 @@
-"""A search over settings: what its jobs are drawn from, how they are drawn, and what it has found.
+"""A search over settings: the space that its jobs are drawn from, and the draws.
 
-Trial ``n`` is drawn from (seed, n) and from the trials told before it, so that a search that goes on is the search that was
-never stopped.
+Trial ``n`` is drawn from (seed, n) and from the trials that have ended before, so that a search that was resumed equals one
+that was never stopped.
 """
 
 from __future__ import annotations
@@ -16,33 +16,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from src.config.overrides import parse
 from src.errors import UserError, sentence
 from src.training import interrupt
 
 if TYPE_CHECKING:
     import optuna
 
-SWEEPER = "hydra_plugins.labbook_search.Search"
-# What two jobs of one search may not differ in, and why.
+# Keys in which two jobs of one search may not differ, and why.
 FIXED = {
-    "seed": "a search would choose the luckiest seed; give one, and repeat what is found with sweep=seeds",
+    "seed": "a search would choose the luckiest seed; give one, and repeat the best job with sweep=seeds",
     "data": "the values of different data sets do not compare; search each by itself",
     "monitor": "a search looks at one value; give one",
     "protocol": "the values of different protocols do not compare; search each by itself",
 }
 STUDY = "study.log"
-# What may be given when a search goes on; all else would make it another.
-GOES_ON = ("resume=", "hydra.sweeper.n_", "hydra/launcher=", "hydra.launcher.", "on_error=", "data_dir=", "sweep.confirm=")
+# Keys that may change when a search is resumed; any other would make it another search.
+RESUMABLE = ("resume", "hydra.sweeper.n_", "hydra/launcher", "hydra.launcher.", "on_error", "data_dir", "sweep.confirm")
 
 
 class Domain(NamedTuple):
-    """What a key is drawn from: an interval with both ends, or a list of values as the command line has them."""
+    """Values of a key: an interval with both ends, or a list of values as the command line has them."""
 
     choices: list[str]
     low: float = math.nan
@@ -51,26 +50,16 @@ class Domain(NamedTuple):
     whole: bool = False
 
     def ends(self) -> list[str]:
-        """The values that must all be good for the others to be."""
+        """Return the values that must all be valid for the others to be."""
         return self.choices or [self.text(self.low), self.text(self.high)]
 
     def text(self, value: Any) -> str:
-        """A value for the command line: four digits will do."""
+        """Return a value for the command line, with four digits."""
         if self.choices or self.whole:
             return str(value)
         return str(min(self.high, max(self.low, float(f"{value:.4g}"))))
 
-    def draw(self, source: random.Random) -> Any:
-        if self.choices:
-            return source.choice(self.choices)
-        if self.log:
-            half = 0.5 if self.whole else 0.0  # so that both ends get the share of the others
-            value = math.exp(source.uniform(math.log(self.low - half), math.log(self.high + half)))
-            return min(int(self.high), max(int(self.low), round(value))) if self.whole else value
-        return source.randint(int(self.low), int(self.high)) if self.whole else source.uniform(self.low, self.high)
-
     def distribution(self) -> optuna.distributions.BaseDistribution:
-        """The same for Optuna."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.choices:
@@ -81,23 +70,25 @@ class Domain(NamedTuple):
 
 
 def searches(config: DictConfig) -> bool:
-    """Whether the jobs of a sweep are drawn, and not listed."""
-    return bool(config.hydra.sweeper._target_ == SWEEPER)
+    """Return True if the jobs of a sweep are drawn, not listed."""
+    return bool(config.hydra.sweeper._target_ == "hydra_plugins.labbook.Search")
 
 
 def space(overrides: Sequence[str], config: DictConfig) -> tuple[list[str], dict[str, Domain]]:
-    """What is the same in all jobs, and what each other key is drawn from; later overrides go before earlier ones.
+    """Return the overrides that all jobs share, and the domain of each other key; later overrides win.
 
     Args:
-        overrides: Of the sweep.
-        config: Has a value for each key, of the kind that is to be drawn.
+        overrides: Overrides of the sweep.
+        config: Configuration with a value of the right type for each key.
 
     Raises:
-        UserError: There is nothing to draw from.
+        UserError: An interval or a list cannot be drawn from.
     """
+    hydra = GlobalHydra.instance()
+    loader = hydra.config_loader() if hydra.is_initialized() else None
     fixed: dict[str, str] = {}
     drawn: dict[str, Domain] = {}
-    for override in parsed(overrides):
+    for override in parse(overrides, loader):
         key = override.get_key_element()
         fixed.pop(key, None)
         drawn.pop(key, None)
@@ -110,50 +101,39 @@ def space(overrides: Sequence[str], config: DictConfig) -> tuple[list[str], dict
     return list(fixed.values()), drawn
 
 
-def parsed(overrides: Sequence[str]) -> list[Override]:
-    hydra = GlobalHydra.instance()
-    return OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None).parse_overrides(list(overrides))
-
-
-def domain(override: Override, counts: bool) -> Domain:
-    value, said = override.value(), override.input_line
+def domain(override: Override, is_int: bool) -> Domain:
+    value, text = override.value(), override.input_line
     if not isinstance(value, IntervalSweep):
         choices = list(dict.fromkeys(override.sweep_string_iterator()))
         if not choices:
-            raise UserError(f"{said}: names no value to draw")
+            raise UserError(f"{text}: names no value to draw")
         return Domain(choices)
     low, high = value.start, value.end
     if low is None or high is None or not low < high:
-        raise UserError(f"{said}: the interval must go from a smaller number to a larger one; turn it round")
+        raise UserError(f"{text}: the interval must go from a smaller number to a larger one; swap them")
     if "log" in value.tags and low <= 0:
-        raise UserError(f"{said}: a logarithmic interval must lie above 0")
-    if counts and (low % 1 or high % 1):
-        raise UserError(f"{said}: is of a key that takes whole numbers; give it whole ends")
-    integers = counts or (isinstance(low, int) and isinstance(high, int))
-    return Domain([], int(low) if integers else low, int(high) if integers else high, "log" in value.tags, integers)
-
-
-def listed(overrides: Sequence[str]) -> None:
-    """Raises a UserError for the first interval, of which a sweep over lists can make no jobs."""
-    for override in parsed(overrides):
-        if isinstance(override.value(), IntervalSweep):
-            raise UserError(f"{override.input_line}: an interval is drawn from; add sweep=search or sweep=random")
+        raise UserError(f"{text}: a logarithmic interval must lie above 0")
+    if is_int and (low % 1 or high % 1):
+        raise UserError(f"{text}: the key takes whole numbers; give the interval whole ends")
+    whole = is_int or (isinstance(low, int) and isinstance(high, int))
+    return Domain([], int(low) if whole else low, int(high) if whole else high, "log" in value.tags, whole)
 
 
 def planned(config: DictConfig, overrides: Sequence[str]) -> tuple[int, list[list[str]]]:
-    """How many jobs a search has, and those at the edges of its space: if they are good, all are.
+    """Return the number of jobs of a search, and the jobs at the edges of its space: if these are valid, all are.
 
     Raises:
-        UserError: It cannot be made.
+        UserError: The search cannot be made.
     """
     sweeper = config.hydra.sweeper
     for name in ("n_trials", "n_jobs"):
-        if not whole(sweeper[name]) and (name, sweeper[name]) != ("n_jobs", None):
-            raise UserError(f"hydra.sweeper.{name}={sweeper[name]}: must be a whole number of at least 1")
+        value = sweeper[name]
+        if not (type(value) is int and value > 0) and (name, value) != ("n_jobs", None):
+            raise UserError(f"hydra.sweeper.{name}={value}: must be a whole number of at least 1")
     if sweeper.direction not in (None, right := direction(config)):
-        raise UserError(f"hydra.sweeper.direction={sweeper.direction}: {config.monitor} wants {right}; leave it out")
-    if sweeper.sampler and not importlib.util.find_spec("optuna"):
-        raise UserError("hydra/sweeper=optuna: needs a package that is not installed; pip install -e '.[optuna]'")
+        raise UserError(f"hydra.sweeper.direction={sweeper.direction}: {config.monitor} needs {right}; leave it out")
+    if not importlib.util.find_spec("optuna"):
+        raise UserError("hydra/sweeper: a search needs a package that is not installed; pip install -e '.[optuna]'")
     fixed, drawn = space(overrides, config)
     if not drawn:
         raise UserError(
@@ -163,10 +143,6 @@ def planned(config: DictConfig, overrides: Sequence[str]) -> tuple[int, list[lis
     first = {key: domain.ends()[0] for key, domain in drawn.items()}
     edges = [first, *(first | {key: value} for key, domain in drawn.items() for value in domain.ends()[1:])]
     return int(sweeper.n_trials), [[*fixed, *(f"{key}={value}" for key, value in edge.items())] for edge in edges]
-
-
-def whole(value: Any) -> bool:
-    return type(value) is int and value > 0
 
 
 def direction(config: DictConfig) -> Literal["minimize", "maximize"]:
@@ -195,7 +171,7 @@ def direction(config: DictConfig) -> Literal["minimize", "maximize"]:
 
 
 def check_sampler(config: DictConfig) -> None:
-    """Raises a UserError if Optuna has no such sampler, or it takes no such arguments."""
+    """Raise a UserError if Optuna has no such sampler, or it takes no such arguments."""
     try:
         instantiate(config.hydra.sweeper.sampler)(seed=0)
     except Exception as error:
@@ -203,58 +179,48 @@ def check_sampler(config: DictConfig) -> None:
         raise UserError(f"hydra.sweeper.sampler: {sentence(cause).rstrip(':')}") from error
 
 
-def launch(sweeper: Any, overrides: list[str]) -> None:
-    """Draws and runs the jobs of a search (of :class:`hydra_plugins.labbook_search.Search`)."""
+def run(sweeper: Any, overrides: list[str]) -> None:
+    """Draw and run the jobs of a search (of :class:`hydra_plugins.labbook.Search`)."""
     folder = Path(sweeper.config.hydra.sweep.dir)
     OmegaConf.save(sweeper.config, folder / "multirun.yaml")
     fixed, drawn = space(overrides, sweeper.config)
-    if sweeper.sampler is None:
-        trials = [at_random(drawn, sweeper.seed, number) for number in range(sweeper.n_trials)]
-        sweeper.launcher.launch([[*fixed, *texts(drawn, trial)] for trial in trials], initial_job_idx=0)
-        return
     study = load(folder, direction(sweeper.config))
-    distributions = {key: domain.distribution() for key, domain in drawn.items()}
     begun = [trial for trial in study.get_trials() if not trial.state.is_finished()]
     at_once, job = sweeper.n_jobs or workers(sweeper.config.hydra.launcher), 0
     while not interrupt.requested():
         batch = [(trial.number, trial.params) for trial in begun[:at_once]]
         del begun[:at_once]
         for number in range(len(study.trials), min(sweeper.n_trials, len(study.trials) + at_once - len(batch))):
-            study.sampler = sweeper.sampler(seed=source(sweeper.seed, number).getrandbits(32))
-            batch.append((number, study.ask(distributions).params))
+            batch.append((number, draw(study, drawn, sweeper.sampler, sweeper.seed, number)))
         if not batch:
             break
         jobs = [[*fixed, *texts(drawn, params)] for _, params in batch]
         ended = sweeper.launcher.launch(jobs, initial_job_idx=job)
         job += len(batch)
-        if interrupt.requested():  # which of them have come to their end shows when the search goes on
+        if interrupt.requested():  # the resumed search finds out which of them have ended
             break
         for (number, _), returned in zip(batch, ended, strict=True):
             tell(study, number, returned)
+
+
+def draw(study: optuna.Study, drawn: dict[str, Domain], sampler: Any, seed: int, number: int) -> dict[str, Any]:
+    """Draw the values of trial ``number``, the next of a study."""
+    study.sampler = sampler(seed=random.Random(f"{seed}, {number}").getrandbits(32))
+    return study.ask({key: domain.distribution() for key, domain in drawn.items()}).params
 
 
 def texts(drawn: dict[str, Domain], values: dict[str, Any]) -> list[str]:
     return [f"{key}={domain.text(values[key])}" for key, domain in drawn.items()]
 
 
-def source(seed: int, number: int) -> random.Random:
-    """What trial ``number`` is drawn with, whatever was drawn before."""
-    return random.Random(f"{seed}, {number}")
-
-
-def at_random(drawn: dict[str, Domain], seed: int, number: int) -> dict[str, Any]:
-    draws = source(seed, number)
-    return {key: domain.draw(draws) for key, domain in drawn.items()}
-
-
 def workers(launcher: DictConfig) -> int:
-    """How many jobs a launcher runs at once."""
+    """Return the number of jobs that a launcher runs at once."""
     jobs = launcher.get("n_jobs") or 1
     return int(jobs) if jobs > 0 else os.cpu_count() or 1
 
 
 def load(folder: Path, direction: Literal["minimize", "maximize"]) -> optuna.Study:
-    """The search's study, which lies in its folder, or a new one there."""
+    """Return the study in the folder of a search, or a new one there."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -270,7 +236,7 @@ def load(folder: Path, direction: Literal["minimize", "maximize"]) -> optuna.Stu
 
 
 def tell(study: optuna.Study, number: int, returned: JobReturn) -> None:
-    """Tells how a trial has ended; a job that failed, or never had a finite value, teaches nothing and ends nothing."""
+    """Record how a trial has ended; a job that failed, or never had a finite value, informs no later draw."""
     from optuna.trial import TrialState
 
     value = returned.return_value if returned.status == JobStatus.COMPLETED else math.nan

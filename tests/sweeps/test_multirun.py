@@ -78,7 +78,7 @@ def test_ctrl_c_ends_a_sweep_after_the_epoch_and_it_goes_on_from_there(launcher:
     assert process.returncode == 130
     assert err.count("stopping after this epoch") == 1
     assert "Traceback" not in err
-    assert "0 of 3 jobs done; go on with: python -m src.train -m resume=sweep" in out
+    assert "0 of 3 jobs done; resume the sweep with: python -m src.train -m resume=sweep" in out
     assert Path("sweep/summary.csv").is_file()
     stopped = history.runs("sweep")
     assert stopped["status"].eq("interrupted").all()
@@ -168,7 +168,7 @@ def test_a_job_that_takes_the_process_with_it_ends_itself_alone() -> None:
     process = started(*LINEAR, "+callbacks.more=null,{_target_: os._exit, status: 7}", "seed=0,1")
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (1, "")
-    assert "job 2: failed: its process ended with status 7; the others go on" in out
+    assert "job 2: failed: its process ended with status 7; the other jobs run on" in out
     runs = history.runs("sweep")
     assert runs["status"].tolist() == ["finished", "finished", "failed", "failed"]
     assert runs["error"].tolist()[2:] == ["its process ended with status 7"] * 2
@@ -178,7 +178,7 @@ def test_on_error_stop_ends_a_sweep_at_the_first_failure(call) -> None:
     status, out, _ = call("-m", "hydra.sweep.dir=sweep", "model=ols", "data.lags=5,6000,7", "on_error=stop")
     assert status == 1
     assert history.runs("sweep")["status"].tolist() == ["finished", "failed"]
-    assert "2 of 3 jobs done; go on with: python -m src.train -m resume=sweep" in out
+    assert "2 of 3 jobs done; resume the sweep with: python -m src.train -m resume=sweep" in out
 
 
 def test_jobs_in_parallel_equal_the_jobs_of_one_process(call) -> None:
@@ -199,7 +199,7 @@ def test_a_worker_that_crashes_leaves_a_summary_and_a_way_on() -> None:
     process = started(*LINEAR, crash, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "of 2 jobs done; go on with: python -m src.train -m resume=sweep" in out
+    assert "of 2 jobs done; resume the sweep with: python -m src.train -m resume=sweep" in out
     assert "Traceback" not in err
     assert "interrupted" in set(pd.read_csv("sweep/summary.csv")["status"])
 
@@ -213,7 +213,7 @@ def test_a_worker_that_crashes_leaves_a_summary_and_a_way_on() -> None:
             "this sweep has 10,000 jobs; if you want them all, add sweep.confirm=true",
         ),
         ("-m resume=nowhere", "resume=nowhere: no sweep is there"),
-        ("resume=old", "resume=old: is a sweep; go on with it by python -m src.train -m resume=old"),
+        ("resume=old", "resume=old: is a sweep; resume it with python -m src.train -m resume=old"),
         ("-m resume=broken", "broken/multirun.yaml: cannot be read"),
         ("-m hydra.sweep.dir=old", "hydra.sweep.dir=old: a sweep is there already"),
         ("-m hydra.sweep.subdir=x", "hydra.sweep.subdir: leave it as it is"),

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from src.config.compose import compose
 from src.runs import history
 from src.runs import result as results
-from src.sweeps.stacked import plan
-from src.sweeps.stacked.fit import prepared, together
+from src.sweeps.arguments import expanded
+from src.sweeps.stacked.fit import StackedTask, train_stack
 from src.sweeps.stacked.stack import Stack, Unstackable
 from src.training.build import build, data_set, quiet
 from src.training.fit import fit_network
@@ -94,19 +94,19 @@ def test_replicas_learn_what_separate_runs_learn(tmp_path: Path, name: str) -> N
     configs = [compose("train", [*PAIRINGS[name], "trainer.max_epochs=2", f"seed={seed}"]) for seed in (3, 4)]
     quiet()
     data = data_set(configs[0])
-    learn = [prepared(config, tmp_path / f"{config.seed}", data, "cpu") for config in configs]
-    assert list(together(learn, data, configs[0]).values()) == ["finished"] * 2
-    for config, replica in zip(configs, learn, strict=True):
-        other = tmp_path / f"{config.seed}_alone"
-        assert fit_network(build(config, data), data, config, other, "cpu") == "finished"
-        assert_trained_alike(replica.folder, other)
+    folders = {tmp_path / f"{config.seed}": config for config in configs}
+    assert list(train_stack(folders, data, "cpu").values()) == ["finished"] * 2
+    for folder, config in folders.items():
+        alone = tmp_path / f"{config.seed}_alone"
+        assert fit_network(build(config, data), data, config, alone, "cpu") == "finished"
+        assert_trained_alike(folder, alone)
 
 
 def test_a_stack_leaves_what_a_sweep_leaves(call) -> None:
     options = ["data=nyse", "model=mlp", "model.dropout=0,0.5", "data.batch_size=512", "trainer.max_epochs=2"]
     status, out, err = call("-m", "model.replicas=2", *options, "seed=3", "hydra.sweep.dir=together")
     assert (status, err) == (0, "")
-    assert "4 runs learn together" in out
+    assert "4 runs are trained together" in out
     assert call("-m", *options, "seed=3,4", "hydra.sweep.dir=apart")[0] == 0
     for run, other in zip(runs("together"), runs("apart"), strict=True):
         assert_trained_alike(run, other)
@@ -120,7 +120,7 @@ def test_replicas_stop_early_each_by_itself_and_one_that_diverges_harms_no_other
     options = ["data=hitters", "model=mlp", "seed=0", "trainer.max_epochs=12", "callbacks.early_stopping.patience=2"]
     rates = "task.optimizer.lr=0.05,1e30"
     status, out, _ = call("-m", "model.replicas=2", *options, rates, "hydra.sweep.dir=together")
-    assert (status, "4 runs learn together" in out) == (1, True)  # as for any sweep with diverged jobs
+    assert (status, "4 runs are trained together" in out) == (1, True)  # as for any sweep with diverged jobs
     call("-m", *options[:2], "seed=0,1", *options[3:], rates, "hydra.sweep.dir=apart")
     apart = {tuple(sorted(results.overrides(run))): run for run in runs("apart")}
     lengths = set()
@@ -138,7 +138,7 @@ def test_a_stack_goes_on_when_none_of_those_left_drops() -> None:
     network = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 1))
     other = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.0), nn.Linear(4, 1))
     stack, x = Stack([network, other]), torch.ones(2, 5, 3)
-    stack.train()
+    stack.form.train()
     generators = [torch.Generator() for _ in range(2)]
     stack(x, stack.draw(x, generators))
     stack.keep([1])
@@ -158,17 +158,15 @@ def test_a_run_of_a_stack_is_a_run(call, train) -> None:
 
 
 def test_ctrl_c_stops_after_the_epoch_and_keeps_what_is_done(call, monkeypatch: pytest.MonkeyPatch) -> None:
-    import src.sweeps.stacked.fit
+    epochs, record = [], StackedTask.on_train_epoch_end
 
-    epochs, learn_epoch = [], src.sweeps.stacked.fit.learn_epoch
-
-    def interrupted(*parts: object) -> None:
+    def interrupted(module: StackedTask) -> None:
         epochs.append(len(epochs))
-        learn_epoch(*parts)
         if len(epochs) == 2:
             signal.raise_signal(signal.SIGINT)
+        record(module)
 
-    monkeypatch.setattr("src.sweeps.stacked.fit.learn_epoch", interrupted)
+    monkeypatch.setattr(StackedTask, "on_train_epoch_end", interrupted)
     status, _, _ = call("model.replicas=2", "data.batch_size=512", "trainer.max_epochs=9", "hydra.sweep.dir=stack")
     assert status == 130
     assert [result(run)["status"] for run in runs("stack")] == ["interrupted"] * 2
@@ -186,7 +184,7 @@ def test_ctrl_c_stops_after_the_epoch_and_keeps_what_is_done(call, monkeypatch: 
 def test_what_cannot_be_stacked_runs_one_by_one(call, options: list[str], why: str) -> None:
     status, out, err = call("model.replicas=2", *options, "trainer.max_epochs=1", "hydra.sweep.dir=sweep")
     assert (status, err) == (0, "")
-    assert re.search(rf"model.replicas: {why}.*; the 2 runs follow one after another", out)
+    assert re.search(rf"hydra/launcher=stacked: {why}.*; jobs trained one at a time: 2", out)
     assert [result(run)["status"] for run in runs("sweep")] == ["finished"] * 2
 
 
@@ -215,7 +213,7 @@ def test_replicas_that_cannot_be_are_refused(call, arguments: list[str], sentenc
 def test_the_configuration_is_shown_as_it_is_written(call) -> None:
     _, out, _ = call("model.replicas=4", "--cfg", "job")
     assert "replicas: 4" in out
-    assert plan.expanded(["model.replicas=1", "seed=2"]) == ["model.replicas=1", "seed=2"]
+    assert expanded(["model.replicas=1", "seed=2"]) == ["model.replicas=1", "seed=2"]
 
 
 class Reader(nn.Module):
@@ -237,7 +235,7 @@ def test_stacked_cells_equal_torchs(cell: type[nn.RNNBase], bidirectional: bool)
     shape = {"num_layers": 3, "dropout": 0.3, "batch_first": True, "bidirectional": bidirectional}
     networks = [Reader(cell(2, 5, **shape)) for _ in range(3)]
     x, stack = torch.randn(3, 4, 6, 2), Stack(list(networks))
-    stack.train()
+    stack.form.train()
     together = stack(x, stack.draw(x, [torch.Generator().manual_seed(seed) for seed in range(3)]))
     stack.backward(together.square().sum())
     for seed, network in enumerate(networks):

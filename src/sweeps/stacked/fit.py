@@ -1,204 +1,272 @@
-"""Replicas of a network - several seeds, learning rates, dropouts - that learn in step as one stack.
+"""Replicas of a network - several seeds, learning rates, dropouts - trained as one stack by one Trainer of Lightning.
 
-Lightning's Trainer knows one network, one early stopping and one best checkpoint, so the loop over batches is written here.
-But every replica has a Trainer of its own, which never fits: it keeps the replica's record. Metrics, rows of
-``metrics.csv``, early stopping, schedules and checkpoints come from the same :class:`src.tasks.task.Task` and the same
-callbacks as in a run by itself, and what is left in the folder is what that run would leave.
+The Trainer runs the epochs. At the end of each, it shows itself to the replicas one after another, with the optimizer,
+schedule, callbacks and loggers of each in the place of its own, so that rows of ``metrics.csv``, early stopping and
+checkpoints are made by the same :class:`src.tasks.task.Task` and the same callbacks as in a run by itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf, read_write
-from torch import Tensor
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from omegaconf import DictConfig
+from torch import Tensor, nn
+from torch.func import vmap
 
-from src.config.compose import CONF
-from src.data.datamodule import BLOCK, InMemory
+from src.data.datamodule import NUMBERS, Batch, InMemory, epoch_seed
 from src.networks import Grouped
-from src.runs import result as results
-from src.sweeps.stacked import plan
-from src.sweeps.stacked.epoch import Replica, hand_over, joined, learn_epoch, record, shrunk, validate
+from src.sweeps.stacked.optimizer import Replica, hand_over, joint, without
 from src.sweeps.stacked.stack import Stack, Unstackable
+from src.tasks.forecasting import Forecasting
 from src.tasks.task import Task
-from src.training import interrupt
 from src.training.build import build
-from src.training.fit import ended, fit_network, make_trainer
+from src.training.fit import ended, make_trainer
 
-# Optimizers of torch that treat every number by itself, so that a matrix of all replicas' weights is to them as each alone.
-ELEMENTWISE = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "ASGD", "Rprop"]
-# What of the trainer says nothing of how a stack learns.
-APART = {"max_epochs", "accelerator", "devices", "limit_test_batches"}
-CALLBACKS = {"EarlyStopping", "Checkpoint", "Progress"}
-
-# Writing every run's last checkpoint takes about as long as an epoch of a small stack, so that is done no more often.
+# Writing every run's last checkpoint takes about as long as an epoch of a small stack, so it is done no more often.
 SECONDS = 5.0
 
-# What ended all runs of a stack, until their jobs come to ask.
-_broken: dict[Path, Exception] = {}
-_alone: set[Path] = set()  # the jobs of stacks that cannot be
 
-
-def fit(
-    task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str, result: dict[str, Any]
-) -> tuple[str, float]:
-    """Trains the run in ``folder`` with all others of its stack, unless that has been done, or alone where it must be.
+def train_stack(configs: Mapping[Path, DictConfig], data: InMemory, accelerator: str) -> dict[Path, str]:
+    """Train runs that differ only in what a stack leaves free; return the status of each.
 
     Args:
-        task: Of this run.
-        data: Prepared.
-        config: Of this run.
-        folder: Of this run.
-        accelerator: Where to train.
-        result: What is known of the run until now; the others' ``result.json`` begin with it.
-
-    Returns:
-        The run's status, and its share of the seconds.
-    """
-    begun = time.perf_counter()
-    if folder in plan.fitted:
-        return plan.fitted.pop(folder)
-    if folder in _broken:
-        raise _broken.pop(folder)
-    number = HydraConfig.get().job.num
-    folders = places(plan.stack(number))
-    if len(folders) < 2 or folder in _alone:
-        return fit_network(task, data, config, folder, accelerator), time.perf_counter() - begun
-    try:
-        if len(set(folders.values())) < len(folders):
-            raise Unstackable("hydra.sweep.subdir gives several runs one folder")
-        if why := hindrance(task, data, config, accelerator):
-            raise Unstackable(why)
-        configs = {where: beside(number, other, where, folder, result) for other, where in folders.items()}
-        learn = [prepared(its, where, data, accelerator) for where, its in configs.items()]
-        statuses = together(learn, data, config)
-    except Unstackable as error:
-        print(f"model.replicas: {error}; the {len(folders)} runs follow one after another", flush=True)
-        _alone.update(folders.values())
-        return fit_network(task, data, config, folder, accelerator), time.perf_counter() - begun
-    except Exception as error:
-        _broken.update({place: error for place in folders.values() if place != folder})
-        raise
-    share = (time.perf_counter() - begun) / len(learn)
-    plan.fitted.update({place: (status, share) for place, status in statuses.items()})
-    return plan.fitted.pop(folder)
-
-
-def hindrance(task: Task, data: InMemory, config: DictConfig, accelerator: str) -> str | None:
-    """Why the runs of this configuration cannot learn in step; None if nothing is known against it."""
-    usual = OmegaConf.load(CONF / "trainer" / "default.yaml")
-    for key, value in config.trainer.items():
-        if key not in APART and (key not in usual or value != usual[key]):
-            return f"trainer.{key} is for Lightning's own loop"
-    for name, callback in (config.get("callbacks") or {}).items():
-        if callback and callback._target_.rpartition(".")[2] not in CALLBACKS:
-            return f"callbacks.{name} is for Lightning's own loop"
-    optimizer = config.task.optimizer._target_.rpartition(".")[2]
-    if optimizer not in ELEMENTWISE or isinstance(task.network, Grouped):
-        return f"{optimizer} here treats some weights unlike others"
-    if not isinstance(data.splits["train"].x, Tensor):
-        return "texts come in batches of one length, of which every seed has its own, and bags of words are sparse"
-    return None if accelerator == "cpu" else f"stacks have been tried with accelerator=cpu alone, not with {accelerator}"
-
-
-def places(numbers: list[int]) -> dict[int, Path]:
-    """The folders of a sweep's jobs."""
-    config: Any = copy.deepcopy(HydraConfig.instance().cfg)
-    found = {}
-    with read_write(config.hydra):
-        for number in numbers:
-            config.hydra.job.num = number
-            found[number] = Path(config.hydra.sweep.dir, config.hydra.sweep.subdir).absolute()
-    return found
-
-
-def beside(number: int, other: int, folder: Path, first: Path, result: dict[str, Any]) -> DictConfig:
-    """The configuration of job ``other``, made from that of job ``number`` in ``first``; what resuming it needs is left."""
-    config = cast(DictConfig, OmegaConf.load(first / ".hydra" / "config.yaml"))
-    if other == number:
-        return config
-    new = [text for text in plan.jobs[other] if text not in plan.jobs[number]]
-    for override in OverridesParser.create().parse_overrides(new):
-        OmegaConf.update(config, override.key_or_group, override.value(), force_add=True)
-    (folder / ".hydra").mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(config, folder / ".hydra" / "config.yaml")
-    OmegaConf.save(plan.jobs[other], folder / ".hydra" / "overrides.yaml")
-    results.write(folder, result | {"seed": config.seed, "status": "interrupted"})
-    return config
-
-
-def prepared(config: DictConfig, folder: Path, data: InMemory, accelerator: str) -> Replica:
-    """A run with fresh weights, and a Trainer that will keep its record in ``folder``."""
-    task, own, idle = build(config, data), copy.copy(data), copy.deepcopy(config)
-    own.seed, own.block = config.seed, BLOCK
-    idle.trainer.max_epochs = 0  # sets up everything, and takes no step
-    idle.callbacks = {name: part for name, part in config.callbacks.items() if name != "progress"}
-    trainer = make_trainer(task, idle, folder, accelerator)
-    trainer.fit(task, datamodule=own)
-    task.to(accelerator)
-    trainer.optimizers[0].step()  # without gradients it does nothing, and schedulers ask for it
-    return Replica(folder, task, trainer, own.train_dataloader(), torch.Generator(accelerator))
-
-
-def together(learn: list[Replica], data: InMemory, config: DictConfig) -> dict[Path, str]:
-    """Trains runs that differ in nothing but what a stack may differ in; returns how each ended.
+        configs: Configuration of each run, by its folder.
+        data: Prepared data, which all runs share.
+        accelerator: Accelerator to train on.
 
     Raises:
-        Unstackable: Their networks cannot be computed as one; nothing has been trained.
+        Unstackable: They cannot be computed as one; nothing has been trained.
     """
-    stack = Stack([replica.task.network for replica in learn])
-    try_out(learn, stack, data)
-    print(f"{len(learn)} runs learn together", flush=True)
-    return train(learn, stack, data, config)
+    if not isinstance(data.splits["train"].x, Tensor):
+        raise Unstackable("texts come in batches of one length, which differ by seed, and bags of words are sparse")
+    if accelerator != "cpu":
+        raise Unstackable(f"stacks are tested with accelerator=cpu alone, not with {accelerator}")
+    tasks = [build(config, data) for config in configs.values()]
+    if isinstance(tasks[0].network, Grouped):
+        raise Unstackable("parts of this network have learning rates of their own")
+    stack = Stack([task.network for task in tasks])
+    try_out(tasks, stack, data)
+    print(f"{len(tasks)} runs are trained together", flush=True)
+    trainers: list[Any] = []
+    for task, (folder, config) in zip(tasks, configs.items(), strict=True):
+        config = config.copy()
+        config.callbacks = {name: part for name, part in (config.callbacks or {}).items() if name != "progress"}
+        trainers.append(make_trainer(task, config, folder, accelerator))
+    trainer = trainers[0]
+    replicas = [Replica.of(task, own, copy.copy(data), trainer) for task, own in zip(tasks, trainers, strict=True)]
+    trainer.callbacks, trainer.loggers = [], []
+    module = StackedTask(replicas, stack, data)
+    trainer.fit(module, train_dataloaders=StackedBatches(module), val_dataloaders=data.val_dataloader())
+    return dict(zip(configs, module.statuses(), strict=True))
 
 
-def try_out(learn: list[Replica], stack: Stack, data: InMemory) -> None:
-    """Raises Unstackable if the stack does not give what its networks give."""
-    x, _ = learn[0].task.eval().fed(data.splits["train"].x[:2])
-    x = x.to(learn[0].task.device)
-    fixed = {name: value.clone() for name, value in stack.fixed.items()}  # means of batches, which training changes
+def try_out(tasks: list[Task], stack: Stack, data: InMemory) -> None:
+    """Raise Unstackable if the stack does not compute what its networks compute."""
+    x, _ = tasks[0].eval().fed(data.splits["train"].x[:2])
+    fixed = {name: value.clone() for name, value in stack.fixed.items()}  # batch statistics, which training changes
     try:
         with torch.no_grad():
-            stack.train(False)
-            together = stack(x, shared=True)
-            alone = torch.stack([replica.task.network.eval()(x) for replica in learn])
-            for replica in learn:
-                replica.task.train()
-                replica.generator.manual_seed(0)
-            stack.train()
-            x = x.expand(len(learn), *x.shape)
-            stack(x, stack.draw(x, [replica.generator for replica in learn]))
+            stack.form.eval()
+            together = stack(x, same=True)
+            alone = torch.stack([task.network.eval()(x) for task in tasks])
+            for task in tasks:
+                task.train()
+            stack.form.train()
+            x = x.expand(len(tasks), *x.shape)
+            stack(x, stack.draw(x, [torch.Generator() for _ in tasks]))
             stack.fixed = fixed
     except (RuntimeError, ValueError, IndexError) as error:
         raise Unstackable(f"this network cannot be stacked ({str(error).splitlines()[0][:200]})") from error
     if not torch.allclose(together, alone, rtol=1e-3, atol=1e-4):
-        raise Unstackable("this network gives something else in a stack")
+        raise Unstackable("this network computes something else in a stack")
 
 
-def train(learn: list[Replica], stack: Stack, data: InMemory, config: DictConfig) -> dict[Path, str]:
-    """Trains until every replica has stopped by itself, or Ctrl-C stops all after an epoch; returns how each ended."""
-    runs, epochs = learn, config.trainer.max_epochs
-    optimizer, written = joined(learn, stack), time.perf_counter()
-    for epoch in range(epochs):
-        begun = time.perf_counter()
-        learn_epoch(learn, stack, optimizer, data)
-        validate(learn, stack, data)
-        seconds = (time.perf_counter() - begun) / len(learn)
-        due = interrupt.requested() or time.perf_counter() - written > SECONDS or epoch + 1 == epochs
-        written = time.perf_counter() if due else written
-        for row, replica in enumerate(learn):
-            hand_over(row, learn, stack, optimizer)
-            record(replica, seconds, due)
-        left = [row for row, replica in enumerate(learn) if not replica.trainer.should_stop]
-        if not left:
-            break
-        if len(left) < len(learn):
-            optimizer = shrunk(optimizer, learn, left, stack)
-            learn = [learn[row] for row in left]
-    return {replica.folder: ended(replica.task, replica.trainer, epochs) for replica in runs}
+class StackedBatches:
+    """Training batches of a stack, as many blocks as a run by itself has, each replica's rows in its own order."""
+
+    def __init__(self, module: StackedTask):
+        self.module = module
+
+    def __len__(self) -> int:
+        return len(self.module.replicas[0].batches)
+
+    def __iter__(self) -> Iterator[Iterator[Batch]]:
+        batches = self.module.replicas[0].batches
+        rows = torch.stack([replica.batches.order() for replica in self.module.training_now])
+        for some in rows.split(batches.batch_size * (batches.block or 1), 1):
+            yield self.steps(some)
+
+    def steps(self, rows: Tensor) -> Iterator[Batch]:
+        """Yield batches (replicas, batch, …) of the given rows (replicas, rows), some of them gathered at a time."""
+        train, size = self.module.data.splits["train"], self.module.data.batch_size
+        parts = [part for part in (train.x, train.y, train.time) if part is not None]
+        most = max(1, NUMBERS // (len(rows) * size * train.x[0].numel()))
+        for some in rows.split(size * most, 1):
+            yield from zip(*(part[some].split(size, 1) for part in parts), strict=True)
+
+
+class StackedTask(LightningModule):
+    """All replicas of a stack, as a module of Lightning's Trainer.
+
+    Args:
+        replicas: Runs of the stack, in the order of its rows.
+        stack: Their networks.
+        data: Data that they share.
+    """
+
+    def __init__(self, replicas: list[Replica], stack: Stack, data: InMemory):
+        super().__init__()
+        self.automatic_optimization = False
+        self.replicas, self.training_now, self.stack, self.data = replicas, replicas, stack, data
+        self.tasks = nn.ModuleList(replica.task for replica in replicas)  # so that their modes follow this module's
+        self.optimizer = joint(replicas, stack)
+        self.outputs: list[Batch] = []
+        self.written = time.perf_counter()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch
+
+    @contextlib.contextmanager
+    def shown(self, replica: Replica) -> Iterator[Trainer]:
+        """Show the Trainer to a replica, as if it trained that alone."""
+        trainer = self.trainer
+        kept = trainer.optimizers
+        self.show(replica.task, [replica.optimizer], replica.schedulers, replica.callbacks, replica.loggers)
+        try:
+            yield trainer
+        finally:
+            self.show(self, kept, [], [], [])
+
+    def show(
+        self, module: LightningModule, optimizers: list[Any], schedulers: list[Any], callbacks: list[Any], loggers: list[Any]
+    ) -> None:
+        trainer: Any = self.trainer
+        trainer.strategy.connect(module)
+        trainer.optimizers, trainer.strategy.lr_scheduler_configs = optimizers, schedulers
+        trainer.callbacks, trainer.loggers = callbacks, loggers
+
+    def on_fit_start(self) -> None:
+        for replica in self.replicas:
+            with self.shown(replica) as trainer:
+                for callback in replica.callbacks:
+                    callback.setup(trainer, replica.task, "fit")
+
+    def on_train_epoch_start(self) -> None:
+        self.begun = time.perf_counter()
+        for replica in self.training_now:
+            replica.generator.manual_seed(epoch_seed(replica.task.seed, self.current_epoch))
+        for group in self.optimizer.param_groups:  # as the schedules have left them
+            group.update(next(replica for replica in self.training_now if replica.group == group["group"]).settings())
+        self.stack.form.train()
+
+    def training_step(self, batches: Iterator[Batch], batch_idx: int) -> None:
+        """Take one step of all replicas for each batch, as :meth:`Task.training_step` does for one."""
+        optimizer: Any = self.optimizers()
+        stack, task = self.stack, self.training_now[0].task
+        for x, y, *when in batches:
+            target, goals = task.target_of(x, y), y
+            if self.data.feed is not None:
+                x, goals = self.fed(x, y)
+            outputs = stack(x, stack.draw(x, [replica.generator for replica in self.training_now]))
+            stack.backward(self.losses(outputs, x, goals, *when).sum() + self.penalty())
+            self.clip()
+            optimizer.step()
+            self.outputs.append((outputs.detach(), target, *when))
+
+    def losses(self, outputs: Tensor, x: Tensor, goals: Tensor, *when: Tensor) -> Tensor:
+        """Return the loss of each replica (replicas,)."""
+        task = self.training_now[0].task
+
+        def loss(output: Tensor, given: Tensor, goal: Tensor, *then: Tensor) -> Tensor:
+            return task.loss_of(output, task.target_of(given, goal), *then)
+
+        if isinstance(task, Forecasting):  # which looks for padding, and vmap shows it no values
+            return torch.stack([loss(*parts) for parts in zip(outputs, x, goals, *when, strict=True)])
+        return vmap(loss)(outputs, x, goals, *when)
+
+    def fed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images as the networks read them: each replica changes its own by its own draws."""
+        state, inputs, goals = torch.get_rng_state(), [], []
+        for replica, image, goal in zip(self.training_now, x, y, strict=True):
+            torch.set_rng_state(replica.generator.get_state())
+            read, changed = replica.task.fed(image, goal)
+            replica.generator.set_state(torch.get_rng_state())
+            inputs.append(read)
+            goals.append(changed)
+        torch.set_rng_state(state)
+        return torch.stack(inputs), torch.stack(goals)
+
+    def penalty(self) -> Tensor | float:
+        """Return the sum of the replicas' l1 penalties."""
+        if not any(replica.task.l1 for replica in self.training_now):
+            return 0.0
+        l1 = self.stack.weights.new_tensor([replica.task.l1 for replica in self.training_now])
+        leaves = self.stack.leaves.values()
+        return torch.stack([l1 @ (leaf.abs().flatten(1).sum(1) if leaf.dim() > 1 else leaf.abs()) for leaf in leaves]).sum()
+
+    def clip(self) -> None:
+        """Scale each replica's gradient to its own largest norm, as ``torch.nn.utils.clip_grad_norm_`` does."""
+        if any(replica.task.gradient_clip for replica in self.training_now):
+            gradient = self.stack.gradient
+            most = gradient.new_tensor([replica.task.gradient_clip or torch.inf for replica in self.training_now])
+            gradient.mul_((most / (gradient.norm(dim=1) + 1e-6)).clamp(max=1).unsqueeze(1))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        x, y, *when = batch
+        self.stack.form.eval()
+        x, _ = self.replicas[0].task.fed(x)
+        for replica, output in zip(self.training_now, self.stack(x, same=True), strict=True):
+            replica.task.keep("val", replica.task.measured(output, replica.task.target_of(x, y), *when))
+
+    def on_train_epoch_end(self) -> None:
+        """Record the epoch of each replica, and drop those that stop."""
+        replicas, seconds = self.training_now, (time.perf_counter() - self.begun) / len(self.training_now)
+        columns = [torch.cat(parts, 1) for parts in zip(*self.outputs, strict=True)]
+        due = time.perf_counter() - self.written > SECONDS or self.current_epoch + 1 == self.trainer.max_epochs
+        self.written = time.perf_counter() if due else self.written
+        for row, replica in enumerate(replicas):
+            replica.task.keep("train", replica.task.measured(*(column[row] for column in columns)))
+            hand_over(row, replicas, self.stack, self.optimizer)
+            with self.shown(replica) as trainer:
+                self.record(replica, trainer, seconds, due)
+        self.outputs.clear()
+        self.training_now = [replica for replica in replicas if not replica.stopped]
+        self.trainer.should_stop = not self.training_now
+        if self.training_now and len(self.training_now) < len(replicas):
+            self.optimizer = without(
+                [replica for replica in replicas if replica.stopped], replicas, self.stack, self.optimizer
+            )
+            self.trainer.optimizers = [self.optimizer]
+
+    def record(self, replica: Replica, trainer: Trainer, seconds: float, due: bool) -> None:
+        """Write a replica's row of metrics and its checkpoints; the last one only if it is due, or the replica stops."""
+        replica.task.started = time.perf_counter() - seconds
+        replica.task.on_validation_epoch_end()
+        for callback in replica.callbacks:
+            callback.on_validation_end(trainer, replica.task)
+        replica.task.on_train_epoch_end()
+        for callback in replica.callbacks:  # checkpoints come after early stopping
+            if due or trainer.should_stop or not isinstance(callback, ModelCheckpoint) or callback.monitor:
+                callback.on_train_epoch_end(trainer, replica.task)
+        replica.stopped, trainer.should_stop = trainer.should_stop, False
+
+    def statuses(self) -> list[str]:
+        """Return how each run ended."""
+        found = []
+        for replica in self.replicas:
+            with self.shown(replica) as trainer:
+                found.append(ended(replica.task, trainer, trainer.max_epochs or 0))
+                for logger in replica.loggers:
+                    logger.finalize("success")
+        return found

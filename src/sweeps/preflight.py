@@ -1,0 +1,135 @@
+"""Checks of a sweep before its first job, and before torch is imported."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from math import prod
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from src.config import overrides
+from src.config.app import explain
+from src.config.compose import jobs
+from src.config.schema import ignored
+from src.errors import UserError
+from src.sweeps import search
+from src.sweeps.arguments import given_to, is_resumed
+from src.sweeps.compose import JobLoader
+from src.sweeps.stacked.groups import unsuitable
+from src.training import preflight
+
+MANY = 1000  # jobs; a larger sweep must be confirmed
+
+
+def checked(config: DictConfig, loader: ConfigLoader) -> tuple[int, list[str]]:
+    """Check a sweep and all its jobs.
+
+    Args:
+        config: Composed configuration of the sweep, Hydra's part included.
+        loader: Hydra's loader of configurations.
+
+    Returns:
+        The number of jobs, and lines for the user about overrides that some of them ignore.
+
+    Raises:
+        UserError: The sweep or one of its jobs cannot work.
+    """
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    given = [*params, *config.hydra.overrides.task]
+    if search.searches(config):
+        total, jobs_to_check = search.planned(config, given)
+        check_size(total, config)
+    else:
+        total = count(given, loader)
+        check_size(total, config)
+        jobs_to_check = differing(jobs(given))
+    check_launcher(config)
+    check_folder(config)
+    notes = check_jobs(jobs_to_check, config, loader)
+    if search.searches(config):
+        search.check_sampler(config)
+    return total, notes
+
+
+def count(given: list[str], loader: ConfigLoader) -> int:
+    """Return the number of jobs of a sweep over lists and ranges of values, without making a list of them.
+
+    Raises:
+        UserError: There are none, or an interval is to be drawn from.
+    """
+    sizes = {}
+    for override in overrides.parse(given, loader):
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            raise UserError(f"{override.input_line}: is an interval to draw from; add sweep=search or sweep=random")
+        values = sum(1 for _ in override.sweep_string_iterator()) if override.is_sweep_override() else 1
+        if not values:
+            raise UserError(f"{override.input_line}: names no value, so this sweep has no jobs")
+        sizes[override.get_key_element()] = values
+    return prod(sizes.values())
+
+
+def check_size(total: int, config: DictConfig) -> None:
+    """Raise a UserError if a sweep is so large that somebody may have mistyped it."""
+    if total > MANY and not config.sweep.confirm:
+        raise UserError(f"this sweep has {total:,} jobs; if you want them all, add sweep.confirm=true")
+
+
+def check_launcher(config: DictConfig) -> None:
+    """Raise a UserError if the jobs cannot be launched from this machine."""
+    if config.hydra.launcher._target_.endswith("SlurmLauncher") and not shutil.which("srun"):
+        raise UserError(
+            "hydra/launcher: this machine has no srun; start the sweep where SLURM is, or use hydra/launcher=submitit_local"
+        )
+
+
+def check_folder(config: DictConfig) -> None:
+    """Raise a UserError if the sweep would run into another one, or its jobs could not be told apart."""
+    folder = Path(config.hydra.sweep.dir)
+    given = {overrides.key(text) for text in given_to(config)}
+    if is_resumed(config):
+        return
+    if "hydra.sweep.subdir" in given:
+        raise UserError("hydra.sweep.subdir: leave it as it is; the folder of a job begins with the number of the job")
+    if "hydra.sweep.dir" in given and (folder / "multirun.yaml").is_file():
+        raise UserError(
+            f"hydra.sweep.dir={folder}: a sweep is there already; resume it with python -m src.train -m resume={folder}, "
+            f"or name another folder"
+        )
+
+
+def check_jobs(jobs_to_check: list[list[str]], config: DictConfig, loader: ConfigLoader) -> list[str]:
+    """Check the configuration of each job; return a line for each override that baselines ignore.
+
+    Raises:
+        UserError: One of them cannot work, or none can be stacked where the launcher is to stack them.
+    """
+    fast, notes, reasons = JobLoader(loader), set(), []
+    stored = config.hydra.sweep.dir if is_resumed(config) else None
+    for job in jobs_to_check:
+        try:
+            composed = fast.load_sweep_config(config, job)
+            experiment = preflight.checked(composed, config.hydra.job.config_name, job, several=True, stored=stored)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(f"job {' '.join(job)}: {explain(error, config.hydra.job.config_name, job)}") from error
+        except UserError as error:
+            raise UserError(f"job {' '.join(job)}: {error}") from error
+        if experiment.model.get("replicas", 1) != 1:
+            raise UserError("model.replicas: give it once on the command line, as a number")
+        reasons.append(unsuitable(experiment, composed.hydra.runtime.choices.model))
+        notes |= set(ignored(experiment, job))
+    if config.hydra.launcher._target_.endswith(".Stacked") and all(reasons):
+        raise UserError(f"model.replicas, hydra/launcher=stacked: {reasons[0]}")
+    return [f"{note}: ignored by the baselines of this sweep, which have no training loop" for note in sorted(notes)]
+
+
+def differing(sweep: list[list[str]]) -> list[list[str]]:
+    """Return the jobs of a sweep without those that differ from an earlier one by a valid seed alone."""
+    kept: dict[tuple[str, ...], list[str]] = {}
+    for job in sweep:
+        kept.setdefault(tuple(text for text in job if not re.fullmatch(r"seed=\d{1,9}", text)), job)
+    return list(kept.values())
