@@ -14,6 +14,7 @@ FILES = [path for folder in ("src", "hydra_plugins") for path in (ROOT / folder)
 
 # Private name -> (where to find it, why it is used).
 USED = {
+    "hydra._internal.core_plugins.basic_launcher.BasicLauncher": "the launcher of stacked jobs runs them as Hydra does",
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper": "splits the overrides of a sweep into jobs as Hydra does",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor": "trees of a stored gradient boosting",
 }
@@ -43,7 +44,6 @@ def test_no_other_private_module_is_imported() -> None:
 
 # Private attributes of objects of other libraries, and why each is used.
 ATTRIBUTES = {
-    "_batches_that_stepped": "a stack of runs counts its steps as Lightning's own loop does",
     "_experiment": "CSVLogger keeps its writer there; ours writes one row per epoch",
     "_exit": "os._exit, which is public: it ends a process whose communication hangs",
     "_target_": "no attribute: Hydra's key for a class, read from a configuration",
