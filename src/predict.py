@@ -21,7 +21,7 @@ from src.errors import UserError, refuse
 from src.runs import files, result
 
 if TYPE_CHECKING:
-    from src.data.images.images import Pictures
+    from src.data.images.images import Images
     from src.tasks.task import Task
 
 MOST_STEPS = 1_000_000
@@ -65,11 +65,11 @@ def new_rows(folder: Path, source: Path, path: Path, trust: bool) -> None:
     import torch
 
     from src.data.datamodule import Batches, Split
-    from src.data.images.images import Pictures
+    from src.data.images.images import Images
     from src.training.build import load_run
 
     _, data, task = load_run(folder, trust)
-    if isinstance(data, Pictures):
+    if isinstance(data, Images):
         return new_pictures(data, task, source, path)
     if source.is_dir():
         raise UserError(f"input={source}: is a folder, and this run reads rows of a table; give a CSV file")
@@ -93,7 +93,7 @@ def new_rows(folder: Path, source: Path, path: Path, trust: bool) -> None:
     print(f"{len(table):,} predictions of {data.spec.target} for {len(frame):,} rows: {path}")
 
 
-def new_pictures(data: Pictures, task: Task, source: Path, path: Path) -> None:
+def new_pictures(data: Images, task: Task, source: Path, path: Path) -> None:
     """Predicts the pictures of a folder, or one picture."""
     import torch
 

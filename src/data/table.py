@@ -7,26 +7,24 @@ from typing import Any
 
 import pandas as pd
 import torch
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from src.data import splits
 from src.data.datamodule import InMemory, Spec, Split
-from src.data.frames import numbers, require, unscaled
 from src.errors import UserError
 
 
 class Table(InMemory):
-    """A table with one numeric target. A subclass only says in ``frame`` where the rows come from.
+    """A table with one numeric target. A subclass returns the rows in ``frame``.
 
-    Categories become 0/1 columns, one fewer than there are levels in train. Splits are scikit-learn's
-    ``train_test_split`` with ``random_state=split_seed``, test first, then validation out of what remains.
+    Categories become 0/1 columns, one fewer than there are levels in train.
 
     Args:
         target: Column to predict.
-        test: Share of the rows.
-        validation: Share of the remaining rows, or ``test`` to validate on the test rows as the source does.
-        scaling: Rows that mean and deviation of columns and target come from: train (without validation), all, or none.
+        test: Fraction of the rows, drawn at random.
+        validation: Fraction of the remaining rows, or ``test`` to validate on the test rows as the source does.
+        scaling: Rows that mean and standard deviation of columns and target come from: train (without validation), all, or
+            none.
         split_seed: Seed of the splits, and of nothing else.
     """
 
@@ -44,59 +42,45 @@ class Table(InMemory):
         self.scaling, self.split_seed = scaling, split_seed
 
     def frame(self) -> pd.DataFrame:
-        """Returns all rows, inputs and target, without missing values."""
+        """Return all rows, inputs and target, without missing values."""
         raise NotImplementedError
 
     def load(self) -> dict[str, Split]:
         frame = self.frame()
         if self.target not in frame:
-            raise UserError(f"data.target={self.target}: no such column; there are {', '.join(frame)}")
-        parts = dict(zip(("train", "test"), self.divide(frame, self.test), strict=True))
-        if self.validation == "test":
-            parts["val"] = parts["test"]
-        else:
-            parts["train"], parts["val"] = self.divide(parts["train"], float(self.validation))
+            raise UserError(f"data.target={self.target}: no such column; choose one of: {', '.join(frame)}")
+        parts = splits.divide(len(frame), self.test, self.validation, splits.at_random(self.split_seed))
+        fitting = splits.fitting_rows(parts, self.scaling)
 
         self.inputs = frame.columns.drop(self.target)
-        train = parts["train"][self.inputs]
+        train = frame[self.inputs].iloc[parts["train"]]
         self.levels = {name: sorted(train[name].unique()) for name in train.select_dtypes(exclude=["number", "bool"])}
-        fitted = {"train": parts["train"], "all": frame, "none": frame.iloc[:0]}[self.scaling]
-        self.columns = list(self.design(train))
-        self.scaler, self.target_scaler = StandardScaler(), StandardScaler()
-        self.scaler.fit(self.design(fitted).to_numpy() if len(fitted) else unscaled(len(self.columns)))
-        self.target_scaler.fit(numbers(fitted, [self.target]).to_numpy() if len(fitted) else unscaled(1))
+        design, target = self.design(frame), numbers(frame, [self.target])
+        self.scaler, self.target_scaler = splits.fit_scaler(design, fitting), splits.fit_scaler(target, fitting)
         self.spec = Spec(
-            shape=(len(self.columns),),
+            shape=(design.shape[1],),
             outputs=1,
-            columns=tuple(self.columns),
+            columns=tuple(design),
             target=self.target,
             center=float(self.target_scaler.mean_[0]),
             scale=float(self.target_scaler.scale_[0]),
         )
-        return {name: self.split(parts[name]) for name in ("train", "val", "test")}
+        y = torch.from_numpy(self.target_scaler.transform(target.to_numpy())[:, 0]).float()
+        return {name: Split(self.scaled(frame.iloc[rows]), y[rows], frame.index[rows]) for name, rows in parts.items()}
 
-    def divide(self, frame: pd.DataFrame, share: float) -> list[pd.DataFrame]:
-        try:
-            return train_test_split(frame, test_size=share, random_state=self.split_seed)
-        except ValueError as error:
-            raise UserError(f"data: {len(frame)} rows cannot give up a share of {share:.3g}") from error
+    def scaled(self, frame: pd.DataFrame) -> Tensor:
+        """Return the scaled inputs (n, columns)."""
+        return torch.from_numpy(self.scaler.transform(self.design(frame).to_numpy())).float()
 
-    def split(self, part: pd.DataFrame) -> Split:
-        y = self.target_scaler.transform(numbers(part, [self.target]).to_numpy())[:, 0]
-        return Split(self.scaled(part), torch.from_numpy(y).float(), part.index)
-
-    def scaled(self, part: pd.DataFrame) -> Tensor:
-        return torch.from_numpy(self.scaler.transform(self.design(part).to_numpy())).float()
-
-    def design(self, part: pd.DataFrame) -> pd.DataFrame:
-        """The input columns as floats, each category as 0/1 columns for all its levels but the first."""
+    def design(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the input columns as floats, each category as 0/1 columns for all its levels but the first."""
         columns = {}
         for name in self.inputs:
             if name not in self.levels:
-                columns[name] = numbers(part, [name])[name]
+                columns[name] = numbers(frame, [name])[name]
                 continue
             for level in self.levels[name][1:]:
-                columns[f"{name}[{level}]"] = part[name].eq(level).astype(float)
+                columns[f"{name}[{level}]"] = frame[name].eq(level).astype(float)
         return pd.DataFrame(columns)
 
     def encode(self, frame: pd.DataFrame) -> tuple[Tensor, pd.Index]:
@@ -109,9 +93,36 @@ class Table(InMemory):
 
 
 class Hitters(Table):
-    """Major League Baseball, 1986 and 1987: 263 players with a known salary, 19 columns (ISLP, section 10.9.1)."""
+    """Major League Baseball, 1986 and 1987: 263 players with a recorded salary, 19 columns (ISLP, section 10.9.1)."""
 
     FILE = Path(__file__).parent / "files" / "Hitters.csv"
 
     def frame(self) -> pd.DataFrame:
         return pd.read_csv(self.FILE).dropna()
+
+
+def numbers(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return the columns as finite floats.
+
+    Raises:
+        UserError: Names the first column and row that is not a finite number, and how many there are.
+    """
+    converted = frame[columns].apply(pd.to_numeric, errors="coerce").astype(float)
+    bad = converted.isna() | converted.abs().eq(float("inf"))
+    if bad.to_numpy().any():
+        column = bad.any().idxmax()
+        row = bad[column].idxmax()
+        count = int(bad.to_numpy().sum())
+        raise UserError(
+            f"row {row}, column {column}: {frame.at[row, column]} is not a finite number"
+            + (f" ({count} such values in all)" if count > 1 else "")
+        )
+    return converted
+
+
+def require(frame: pd.DataFrame, needed: list[str], allowed: list[str]) -> None:
+    """Raise a UserError that names the columns which are missing or unexpected."""
+    if missing := [column for column in needed if column not in frame]:
+        raise UserError(f"missing column {', '.join(missing)}; needed are {', '.join(needed)}")
+    if extra := [str(column) for column in frame if column not in {*needed, *allowed}]:
+        raise UserError(f"unknown column {', '.join(extra)}; needed are {', '.join(needed)}")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from src.baselines.estimator import Estimator
 from src.data.datamodule import InMemory
-from src.data.images.images import Pictures
+from src.data.images.images import Images
 from src.networks import Attends
 from src.reporting import image_plots, plots
 from src.tasks.classification import Binary, Classification
@@ -59,7 +59,7 @@ def draw(
         )
         path.to_csv(folder / "path.csv", index=False, float_format="%.7g")
         plots.save(pictures / "path.png", functools.partial(plots.path, path))
-    if isinstance(data, Pictures):
+    if isinstance(data, Images):
         image_plots.draw(pictures, table, task, data)
     if isinstance(task.network, Attends) and len(data.spec.shape) == 2:
         steps = attended(task.network, *examples(data))

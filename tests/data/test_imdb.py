@@ -271,10 +271,10 @@ def test_files_that_are_not_there_are_told(call, monkeypatch: pytest.MonkeyPatch
 
 def test_a_copy_with_another_checksum_is_used_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     path = FOLDER / "imdb" / "imdb.npz"
-    (note,) = keras_files.strange(path, keras_files.REVIEWS)
+    (note,) = keras_files.unpublished(path, keras_files.REVIEWS)
     assert download.checksum(path, "sha256:") in note
     assert keras_files.REVIEWS.digest in note
-    assert keras_files.strange(path, keras_files.REVIEWS._replace(digest=download.checksum(path, "sha256:"))) == []
+    assert keras_files.unpublished(path, keras_files.REVIEWS._replace(digest=download.checksum(path, "sha256:"))) == []
 
 
 class Harm:
@@ -295,10 +295,10 @@ GOOD = {
 }
 BAD = {
     "code": ({"x_train": objects([1], Harm())}, "posix.system"),
-    "no lists": ({"x_train": objects({1: 2}, [1])}, "no array of lists"),
-    "a matrix": ({"x_train": np.ones((2, 3), int)}, "no array of lists"),
+    "no lists": ({"x_train": objects({1: 2}, [1])}, "not an array of lists"),
+    "a matrix": ({"x_train": np.ones((2, 3), int)}, "not an array of lists"),
     "other things": ({"x_test": objects([1.5], [2])}, "other than whole numbers"),
-    "no ranks": ({"x_test": objects([0], [2])}, "no ranks of words"),
+    "no ranks": ({"x_test": objects([0], [2])}, "not ranks of words"),
     "labels of three": ({"y_train": [0, 2]}, "other than 0 and 1"),
     "labels of objects": ({"y_train": objects(0, 1)}, "other than 0 and 1"),
     "another number of labels": ({"y_train": [0, 1, 1]}, "2 reviews in x_train and 3 classes"),

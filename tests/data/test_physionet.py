@@ -15,6 +15,7 @@ from conftest import FILES, ROOT, result, shell
 
 from src.data.clinical import imputation, records
 from src.data.clinical.datamodule import PhysioNet, described, masked, normal_scores, summaries
+from src.data.splits import SPLITS
 from src.errors import UserError
 
 SAMPLE = ROOT / "tests" / "data"
@@ -199,7 +200,7 @@ def test_impute_writes_a_file_that_says_where_it_comes_from(call, raw) -> None:
     for name in imputation.SIMPLE:
         assert f"physionet2012_{name}_0.pkl" in out
     content = imputation.read("data/physionet2012_locf_0.pkl")
-    assert [len(content[f"{name}_set_labels"]) for name in imputation.SPLITS] == [25, 7, 8]
+    assert [len(content[f"{name}_set_labels"]) for name in SPLITS] == [25, 7, 8]
     assert {name: content[name] for name in ("imputer", "split_seed")} == {"imputer": "locf", "split_seed": 0}
     assert content["fingerprint"] == records.fingerprint(SAMPLE)
     rows = np.searchsorted(raw.ids, content["train_set_ids"])
@@ -318,8 +319,8 @@ def test_stage_1_runs_when_its_file_is_absent_or_another(folder: Path) -> None:
 
 def foreign(**changes) -> dict:
     random = np.random.default_rng(0)
-    content = {f"{name}_set_imputation": random.normal(size=(12, 5, 3)) for name in imputation.SPLITS}
-    content |= {f"{name}_set_labels": np.array([0, 1] * 6) for name in imputation.SPLITS}
+    content = {f"{name}_set_imputation": random.normal(size=(12, 5, 3)) for name in SPLITS}
+    content |= {f"{name}_set_labels": np.array([0, 1] * 6) for name in SPLITS}
     return {key: value for key, value in (content | changes).items() if value is not None}
 
 

@@ -13,8 +13,8 @@ from sklearn.preprocessing import QuantileTransformer
 from torch import Tensor
 
 from src.data.clinical import imputation, records
-from src.data.clinical.imputation import SPLITS
 from src.data.datamodule import InMemory, Spec, Split
+from src.data.splits import SPLITS
 from src.errors import UserError
 
 STATISTICS = ("first", "last", "min", "max", "mean", "sd", "count")

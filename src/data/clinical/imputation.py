@@ -13,29 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
-from src.data import LARGEST, unpickle
+from src.data import LARGEST, splits, unpickle
 from src.data.clinical import records
 from src.data.clinical.records import Records
+from src.data.splits import SPLITS
 from src.errors import UserError
 
-SPLITS = ("train", "val", "test")
 HIDDEN = 0.1  # share of the observed validation values that the imputation error is measured on
 Imputer = Callable[[np.ndarray], np.ndarray]
 
 
 def divide(labels: np.ndarray, split_seed: int, test: float = 0.2, validation: float | str = 0.2) -> dict[str, np.ndarray]:
-    """Row numbers of each split, stratified: first test, then validation out of the rest (or test itself)."""
-    rows = np.arange(len(labels))
-    try:
-        rest, tested = train_test_split(rows, test_size=test, random_state=split_seed, stratify=labels)
-        if validation == "test":
-            return {"train": rest, "val": tested, "test": tested}
-        train, val = train_test_split(rest, test_size=float(validation), random_state=split_seed, stratify=labels[rest])
-    except ValueError as error:
-        raise UserError(f"data: {len(labels)} stays cannot be split, the same share of deaths in each ({error})") from error
-    return {"train": train, "val": val, "test": tested}
+    """Return the rows of each split, drawn at random with the same fraction of deaths in each."""
+    return splits.divide(len(labels), test, validation, splits.at_random(split_seed, labels))
 
 
 def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -48,10 +39,10 @@ def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fitted(values: np.ndarray, parts: dict[str, np.ndarray], scaling: str) -> tuple[np.ndarray, np.ndarray]:
-    """The moments that standardise ``values``: of train, of all stays, or none."""
-    if scaling == "none":
+    """Return the moments that standardise ``values``: of train, of all stays, or none."""
+    if not len(rows := splits.fitting_rows(parts, scaling)):
         return np.zeros(values.shape[-1]), np.ones(values.shape[-1])
-    return moments(values[parts["train"]] if scaling == "train" else values)
+    return moments(values[rows])
 
 
 # Imputers: standardised values (n, steps, variables) with NaN to the same without.

@@ -1,4 +1,4 @@
-"""Files of pictures: found in a folder and decoded by Pillow; what cannot be read is named. Needs no torch."""
+"""Image files: found in a folder and decoded by Pillow; unreadable ones are named. Needs no torch."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from PIL import Image, ImageOps
 
 from src.errors import UserError
 
-# What a file may be, by its content; Pillow's others run programs, or are no pictures of this kind.
+# Formats that are read, recognised by content; Pillow's other formats run programs, or hold other kinds of data.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-MOST_BYTES = 8 * 2**30  # of all pictures once they are decoded
+MOST_BYTES = 8 * 2**30  # of all images once they are decoded
 
 
 class Form(NamedTuple):
-    """What every picture is made: resized, and cut out of the middle.
+    """Common form of all images: resized, and cut out of the middle.
 
     Attributes:
-        resize_size: Pixels that the shorter side is resized to,
-        crop_size: and of the square that is cut out then.
-        squash: Whether both sides are resized to that, whatever the picture's proportions.
+        resize_size: Length in pixels of the shorter side after resizing.
+        crop_size: Side in pixels of the square that is then cut out of the middle.
+        squash: Resize both sides to ``resize_size``, whatever the proportions.
         channels: 3 (red, green, blue) or 1 (grey).
     """
 
@@ -36,51 +36,51 @@ class Form(NamedTuple):
 
 
 def present(data: Any) -> None:
-    """Raises a UserError if a configuration's folder holds nothing to go on with; called before torch is loaded."""
+    """Raise a UserError if the folder of a configuration holds no usable images; called before torch is imported."""
     folder = Path(str(data.path))
     if not folder.is_dir():
-        raise UserError(f"data.path={data.path}: must be a folder of pictures, or of one folder of pictures for each class")
+        raise UserError(f"data.path={data.path}: must be a folder of images, or of one folder of images for each class")
     if data.crop_size > data.resize_size:
-        raise UserError(f"data.crop_size={data.crop_size}: is more than is left by data.resize_size={data.resize_size}")
+        raise UserError(f"data.crop_size={data.crop_size}: must be at most data.resize_size={data.resize_size}")
     labels = classes(folder)
     if labels and (loose := next(filter(opens, files(folder, deep=False)), None)):
         raise UserError(
-            f"data.path={folder}: holds folders of classes and also {loose.name}, which is in none of them; move it"
+            f"data.path={folder}: holds folders of classes and also {loose.name}, which is in none of them; move the file"
         )
     if len(labels) == 1:
         raise UserError(
-            f"data.path={folder}: has one class only, {labels[0].name}, and there is nothing to tell it from; to name its "
-            f"pictures by ImageNet's classes, give data.path={labels[0]}"
+            f"data.path={folder}: has one class only, {labels[0].name}, and training needs two; to name its images by "
+            f"ImageNet's classes, give data.path={labels[0]}"
         )
-    for place in labels or [folder]:
-        if not any(map(opens, files(place))):
-            raise UserError(f"data.path={place}: holds no picture that can be read")
-    count = sum(len(files(place)) for place in labels or [folder])
+    for part in labels or [folder]:
+        if not any(map(opens, files(part))):
+            raise UserError(f"data.path={part}: holds no image that can be read")
+    count = sum(len(files(part)) for part in labels or [folder])
     if (size := count * 3 * data.crop_size**2) > MOST_BYTES:
         raise UserError(
-            f"data.path={folder}: {count:,} pictures of {data.crop_size} × {data.crop_size} take {size / 2**30:.0f} GiB of "
-            f"memory, more than {MOST_BYTES // 2**30}; take a smaller data.crop_size, or fewer pictures"
+            f"data.path={folder}: {count:,} images of {data.crop_size} × {data.crop_size} take {size / 2**30:.0f} GiB of "
+            f"memory, more than {MOST_BYTES // 2**30}; take a smaller data.crop_size, or fewer images"
         )
 
 
 def classes(folder: Path) -> list[Path]:
-    """The folders in a folder, one for each class, in the order of their names; no hidden ones, nor links back up."""
+    """Return the folders of the classes by name, without hidden ones and links to a folder above."""
     above = {folder.resolve(), *folder.resolve().parents}
     found = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     return sorted(path for path in found if path.resolve() not in above)
 
 
 def files(folder: Path, deep: bool = True) -> list[Path]:
-    """The files in a folder and in the folders below it, sorted; no hidden ones, and no links to folders are followed."""
+    """Return the files in a folder and below it, sorted, without hidden ones; links to folders are not followed."""
     found: list[Path] = []
-    for place, below, names in os.walk(folder):
+    for parent, below, names in os.walk(folder):
         below[:] = sorted(name for name in below if deep and not name.startswith("."))
-        found += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
-    return [path for path in found if path.is_file() or not path.exists()]  # opening a pipe would wait for ever
+        found += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+    return [path for path in found if path.is_file() or not path.exists()]  # opening a pipe would block
 
 
 def opens(path: Path) -> bool:
-    """Whether a file begins as a picture does."""
+    """Return True if a file begins like an image."""
     try:
         with warnings.catch_warnings(action="ignore"):
             Image.open(path, formats=FORMATS).close()
@@ -90,60 +90,60 @@ def opens(path: Path) -> bool:
 
 
 def read(root: Path, paths: list[Path], form: Form) -> tuple[np.ndarray, list[int], dict[str, str]]:
-    """Decodes pictures.
+    """Decode image files.
 
     Args:
-        root: Folder that names are told from.
-        paths: Of the pictures.
-        form: What they are made.
+        root: Folder that names are relative to.
+        paths: Files.
+        form: Form that all images are brought into.
 
     Returns:
-        Bytes (n, channels, crop_size, crop_size) of the pictures that can be read; their places in ``paths``; and of the
-        others what is wrong, by name.
+        Bytes (n, channels, crop_size, crop_size) of the readable images; their positions in ``paths``; and the fault of
+        each unreadable file, by name.
     """
     pixels = np.empty((len(paths), form.channels, form.crop_size, form.crop_size), np.uint8)
 
-    def one(place: int) -> str | None:
+    def fault(index: int) -> str | None:
         try:
-            pixels[place] = decode(paths[place], form)
+            pixels[index] = decode(paths[index], form)
         except Image.UnidentifiedImageError:
-            return "no picture" if paths[place].stat().st_size else "empty"
+            return "not an image" if paths[index].stat().st_size else "empty"
         except Exception as error:  # Pillow's formats raise all kinds
             return getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
         return None
 
-    # what Pillow warns of, it goes on to read as well as can be
+    # Pillow warns of damage that it can read past
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        reasons = list(pool.map(one, range(len(paths))))
-    good = [place for place, reason in enumerate(reasons) if reason is None]
+        reasons = list(pool.map(fault, range(len(paths))))
+    good = [index for index, reason in enumerate(reasons) if reason is None]
     faults = {name(path, root): reason for path, reason in zip(paths, reasons, strict=True) if reason}
     return (pixels if len(good) == len(paths) else pixels[good]), good, faults
 
 
 def decode(path: Path, form: Form) -> np.ndarray:
-    """One picture (channels, crop_size, crop_size), uint8; its first frame, upright, on white where it is transparent."""
+    """Decode the first frame of an image, upright and on white where transparent: uint8 (channels, crop_size, crop_size)."""
     with Image.open(path, formats=FORMATS) as image:
         width, height = image.size
         if width * height > (Image.MAX_IMAGE_PIXELS or width * height):
-            raise ValueError(f"{width:,} × {height:,} pixels are more than Pillow takes for safe")
-        picture = resized(eight_bits(ImageOps.exif_transpose(image)).convert("RGB" if form.channels == 3 else "L"), form)
-    values = np.asarray(picture)
+            raise ValueError(f"{width:,} × {height:,} pixels are more than Pillow's limit")
+        upright = eight_bits(ImageOps.exif_transpose(image)).convert("RGB" if form.channels == 3 else "L")
+        values = np.asarray(resized(upright, form))
     return values.transpose(2, 0, 1) if form.channels == 3 else values[None]
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """A picture of 8 bits a channel and without transparency."""
+    """Return an image of 8 bits per channel without transparency."""
     if image.mode.startswith("I"):  # Pillow would cut off what is above 255
         return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
     if image.mode == "F":
-        raise ValueError("floating-point pixels, of which nothing says what is white")
+        raise ValueError("floating-point pixels have no defined white")
     if not image.has_transparency_data:
         return image
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
 
 
 def resized(image: Image.Image, form: Form) -> Image.Image:
-    """As torchvision's Resize and CenterCrop, in one step: a picture of 1 × 10,000 pixels is never resized whole."""
+    """Resize and crop as torchvision's Resize and CenterCrop, in one step: 1 × 10,000 pixels are never resized whole."""
     (width, height), size, crop = image.size, form.resize_size, form.crop_size
     whole = (size, size) if form.squash else (size * width // min(image.size), size * height // min(image.size))
     left, top = (round((side - crop) / 2) for side in whole)
@@ -153,30 +153,30 @@ def resized(image: Image.Image, form: Form) -> Image.Image:
 
 
 def name(path: Path, root: Path) -> str:
-    """How a picture is called: its path below the folder, with what is no Unicode replaced."""
+    """Return the name of an image: its path below the folder, with bytes that are not Unicode replaced."""
     return os.fsencode(path.relative_to(root).as_posix()).decode(errors="replace")
 
 
-def told(faults: dict[str, str], total: int, where: str, unreadable: str, most: int = 5) -> list[str]:
-    """A note on what cannot be read, if anything cannot.
+def noted(faults: dict[str, str], total: int, where: str, unreadable: str, most: int = 5) -> list[str]:
+    """Return a note on the unreadable files, if there are any.
 
     Args:
-        faults: What is wrong, by name.
-        total: All files.
-        where: They were looked for, as in ``data.path=pictures``.
-        unreadable: ``skip``, or ``refuse``.
-        most: Names that are told.
+        faults: Fault of each unreadable file, by name.
+        total: Number of all files.
+        where: Option that named the folder, as in ``data.path=images``.
+        unreadable: ``skip`` or ``refuse``.
+        most: Largest number of names in the note.
 
     Raises:
-        UserError: All of them cannot be read, or one cannot and that is to be refused.
+        UserError: No file can be read, or one cannot and ``unreadable`` is ``refuse``.
     """
     if not total:
-        raise UserError(f"{where}: holds no pictures")
+        raise UserError(f"{where}: holds no images")
     if not faults:
         return []
     listed: Iterable[str] = (f"{name} ({reason})" for name, reason in list(faults.items())[:most])
     more = f" and {len(faults) - most:,} more" if len(faults) > most else ""
-    sentence = f"{len(faults):,} of {total:,} files cannot be read as pictures: {', '.join(listed)}{more}"
+    sentence = f"{len(faults):,} of {total:,} files cannot be read as images: {', '.join(listed)}{more}"
     if unreadable == "refuse" or len(faults) == total:
         raise UserError(f"{where}: {sentence}" + ("; mend or remove them" if len(faults) < total else ""))
     return [f"{sentence}; they are left out"]

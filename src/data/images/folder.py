@@ -1,4 +1,4 @@
-"""A folder of the user's own pictures."""
+"""A folder of the user's own images."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sklearn.model_selection import train_test_split
 from torchvision.models import ResNet50_Weights
 
 from src.data.datamodule import Split
 from src.data.images import decoding
 from src.data.images.decoding import Form
-from src.data.images.images import Labelled, Pictures
+from src.data.images.images import Images, Labelled
 from src.errors import UserError
 
 
-class Folder(Pictures):
-    """Pictures out of a folder with one folder for each class; or of a folder with none, to be named by ImageNet's classes.
+class Folder(Images):
+    """Images in a folder with one folder for each class; or in a folder without, to be named by ImageNet's classes.
 
-    Any file that is not hidden counts, by its content; what is below the folder of a class belongs to it. Pictures are
-    told by their paths below the folder.
+    Every file that is not hidden counts, by its content; files at any depth below a class folder belong to the class. The
+    name of an image is its path below the folder.
 
     Args:
-        path: The folder.
-        test: Share of the pictures, stratified.
-        resize_size: Pixels that the shorter side of a picture is resized to,
-        crop_size: and of the square that is cut out of its middle then.
-        squash: Whether both sides are resized to that, whatever the proportions.
-        unreadable: Whether to ``skip`` files that are no pictures, damaged or too large, or to ``refuse`` them.
-        top: Of pictures without classes, how many classes are listed for each.
-        pictures: As for all pictures.
+        path: Path of the folder.
+        test: Fraction of the images, stratified.
+        resize_size: Length in pixels that the shorter side of an image is resized to.
+        crop_size: Side in pixels of the square that is then cut out of the middle.
+        squash: Resize both sides to ``resize_size``, whatever the proportions.
+        unreadable: ``skip`` or ``refuse`` files that are not images, damaged or too large.
+        top: Number of classes listed for each image of a folder without classes.
+        images: Arguments of :class:`Images`.
     """
 
     def __init__(
@@ -42,9 +41,9 @@ class Folder(Pictures):
         squash: bool = False,
         unreadable: str = "skip",
         top: int = 3,
-        **pictures: Any,
+        **images: Any,
     ):
-        super().__init__(**pictures)
+        super().__init__(**images)
         self.path, self.test, self.unreadable, self.top = Path(path), test, unreadable, top
         self.form = Form(resize_size, crop_size, squash)
 
@@ -57,27 +56,16 @@ class Folder(Pictures):
             self.spec, self.feed = self.described(x, names), self.feeding(x, len(names))
             self.splits = {"test": Split(x, torch.full((len(x),), -1), rows)}
 
-    def load(self) -> dict[str, Split]:
-        try:
-            return super().load()
-        except ValueError as error:  # scikit-learn's
-            raise UserError(
-                f"data.path={self.path}: too few pictures for each class to be in train, val and test ({error}); give more, "
-                "or larger shares data.test and data.validation"
-            ) from error
-
-    def pictures(self) -> tuple[Labelled, Labelled, tuple[str, ...]]:
-        labels = decoding.classes(self.path)
-        paths = [path for label in labels for path in decoding.files(label)]
+    def images(self) -> Labelled:
+        folders = decoding.classes(self.path)
+        paths = [path for folder in folders for path in decoding.files(folder)]
         x, rows = self.read(paths, self.path, f"data.path={self.path}")
-        names = tuple(decoding.name(label, self.path) for label in labels)
-        y = torch.tensor([names.index(row.partition("/")[0]) for row in rows])
-        for number, count in enumerate(y.bincount(minlength=len(names)).tolist()):
+        classes = tuple(decoding.name(folder, self.path) for folder in folders)
+        y = torch.tensor([classes.index(row.partition("/")[0]) for row in rows])
+        for name, count in zip(classes, y.bincount(minlength=len(classes)).tolist(), strict=True):
             if count < 3:
                 raise UserError(
-                    f"data.path={self.path}: {names[number]} has {count} pictures that can be read, and needs three at "
-                    "least, for train, val and test"
+                    f"data.path={self.path}: {name} has {count} images that can be read; give at least three, for "
+                    "train, val and test"
                 )
-        train, test = train_test_split(torch.arange(len(x)), test_size=self.test, stratify=y, random_state=self.split_seed)
-        parts = [Labelled(x[some], y[some], rows[some.numpy()]) for some in (train, test)]
-        return parts[0], parts[1], names
+        return Labelled(x, y, rows, classes, self.test)

@@ -1,48 +1,53 @@
-"""Pictures: kept as bytes, scaled and augmented in whole batches where the network computes."""
+"""Images: kept as bytes, scaled and augmented in whole batches on the network's device."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from src.data import splits
 from src.data.datamodule import InMemory, Spec, Split
 from src.data.images import decoding
 
-# A transform draws its numbers once for all pictures that it is given, so each batch is augmented in so many parts.
+# A transform draws one set of random numbers per call, so each batch is augmented in this many parts.
 PARTS = 16
 
 
 class Labelled(NamedTuple):
-    """Pictures with their classes.
+    """Images with their classes.
 
     Attributes:
         x: Bytes, uint8 (n, channels, height, width).
         y: Class numbers, int64 (n,).
-        rows: A name for each.
+        rows: Names of the images.
+        classes: Names of the classes, by number.
+        test: Fraction of the images that is drawn for the test, or the rows that the source has set aside for it.
     """
 
     x: Tensor
     y: Tensor
     rows: pd.Index
+    classes: tuple[str, ...]
+    test: float | np.ndarray
 
 
 class Feed(nn.Module):
-    """Bytes in, what a network reads out: numbers from 0 to 1, or standardised by channel; in training also augmented.
+    """Layer that turns bytes into numbers from 0 to 1, or standardised by channel; in training it also augments.
 
     Args:
-        mean: Of each channel, subtracted from numbers between 0 and 1,
-        std: and divided by.
-        resize: Height and width to scale to; null leaves the size.
-        geometry: Transforms of bytes in training: crops, flips, turns, colours.
-        erasing: Chance to blank out a rectangle, in training.
-        mix: Mixes pictures and classes of a batch, in training.
+        mean: Mean of each channel, for numbers from 0 to 1.
+        std: Standard deviation of each channel.
+        resize: Height and width to scale to; None leaves the size.
+        geometry: Transforms of bytes in training: crops, flips, rotations, colours.
+        erasing: Probability to blank out a rectangle, in training.
+        mix: Mixes images and classes of a batch, in training.
     """
 
     mean: Tensor
@@ -75,24 +80,25 @@ class Feed(nn.Module):
         if self.training and self.erasing:
             x = torch.cat([self.erasing(part) for part in x.chunk(PARTS)])
         if self.training and self.mix and y is not None:
-            x, y = self.mix(x, y)  # classes become shares (batch, classes)
+            x, y = self.mix(x, y)  # y becomes class fractions (batch, classes)
         return x, y
 
 
-class Pictures(InMemory):
-    """Pictures of one size. A subclass says in ``pictures`` where they come from.
+class Images(InMemory):
+    """Images of one size. A subclass returns them in ``images``.
 
     Args:
-        validation: Share of the training pictures, stratified, or ``test`` to validate on the test pictures.
-        split_seed: Of that split.
-        normalize: Whether channels are standardised by means and deviations of the training pictures, or left from 0 to 1.
-        resize: Height and width that a network sees; null for their own.
-        crop: Pixels of black around a picture out of which a random part of its own size is cut.
-        flip: Whether pictures are mirrored, left and right, half of the time.
-        rotation: Largest turn, degrees.
-        color: Largest change of brightness, contrast and saturation, as a share.
-        erasing: Chance that a rectangle is blanked out.
-        mix: ``mixup`` or ``cutmix``: batches are mixed with themselves, pictures and classes.
+        validation: Fraction of the training images, stratified, or ``test`` to validate on the test images.
+        split_seed: Seed of the splits.
+        normalize: Standardise channels by mean and standard deviation of the training images; otherwise numbers are from 0
+            to 1.
+        resize: Height and width that a network reads; null for their own.
+        crop: Pixels of black around an image out of which a random part of its own size is cut.
+        flip: Mirror images, left and right, half of the time.
+        rotation: Largest rotation, degrees.
+        color: Largest change of brightness, contrast and saturation, as a fraction.
+        erasing: Probability that a rectangle is blanked out.
+        mix: ``mixup`` or ``cutmix``: mix the images and classes of a batch.
     """
 
     def __init__(
@@ -110,28 +116,23 @@ class Pictures(InMemory):
         **batches: Any,
     ):
         super().__init__(**batches)
-        self.form: decoding.Form | None = None  # of pictures that are read from files; null is that of the data's own
+        self.form: decoding.Form | None = None  # of images read from files; None: the shape of the data set
         self.unreadable = "skip"
         self.validation, self.split_seed, self.normalize, self.resize = validation, split_seed, normalize, resize
         self.crop, self.flip, self.rotation, self.color, self.erasing, self.mix = crop, flip, rotation, color, erasing, mix
 
-    def pictures(self) -> tuple[Labelled, Labelled, tuple[str, ...]]:
-        """Returns the pictures of train (with validation) and of test, and the names of the classes."""
+    def images(self) -> Labelled:
+        """Return all images with their classes."""
         raise NotImplementedError
 
     def load(self) -> dict[str, Split]:
-        train, test, classes = self.pictures()
-        parts = {"test": Split(*test)}
-        if self.validation == "test":
-            parts |= {"train": Split(*train), "val": parts["test"]}
-        else:
-            places = train_test_split(
-                torch.arange(len(train.y)), test_size=self.validation, stratify=train.y, random_state=self.split_seed
-            )
-            for name, rows in zip(("train", "val"), places, strict=True):
-                parts[name] = Split(train.x[rows], train.y[rows], train.rows[rows.numpy()])
-        self.spec, self.feed = self.described(train.x, classes), self.feeding(parts["train"].x, len(classes))
-        return {name: parts[name] for name in ("train", "val", "test")}
+        images = self.images()
+        cut = splits.at_random(self.split_seed, images.y.numpy())
+        parts = splits.divide(len(images.y), images.test, self.validation, cut)
+        result = {name: Split(taken(images.x, rows), images.y[rows], images.rows[rows]) for name, rows in parts.items()}
+        self.spec = self.described(images.x, images.classes)
+        self.feed = self.feeding(result["train"].x, len(images.classes))
+        return result
 
     def described(self, x: Tensor, classes: tuple[str, ...]) -> Spec:
         channels, height, width = x.shape[1:]
@@ -140,27 +141,27 @@ class Pictures(InMemory):
         return Spec(
             shape=(channels, *size),
             outputs=len(classes),
-            columns=tuple(f"pixel_{place}" for place in range(channels * size[0] * size[1])),
+            columns=tuple(f"pixel_{index}" for index in range(channels * size[0] * size[1])),
             target="class",
             classes=classes,
         )
 
     def read(self, paths: list[Path], root: Path, where: str) -> tuple[Tensor, pd.Index]:
-        """Pictures out of files, of the size and colours that the data set's have.
+        """Read images out of files, with the size and the channels of the data set.
 
         Args:
-            paths: Of the files; what cannot be read is named in ``notes``.
-            root: Folder that the pictures' names are told from.
-            where: The option that named it, for errors.
+            paths: Files; unreadable ones are listed in ``notes``.
+            root: Folder that the images' names are relative to.
+            where: Option that named it, for errors.
 
         Returns:
-            Bytes (n, channels, height, width), and the pictures' names.
+            Bytes (n, channels, height, width), and the images' names.
         """
         assert self.form is not None
         values, good, faults = decoding.read(root, paths, self.form)
-        self.notes += decoding.told(faults, len(paths), where, self.unreadable)
-        names = [decoding.name(paths[place], root) for place in good]
-        return torch.from_numpy(values), pd.Index(names, name="picture")
+        self.notes += decoding.noted(faults, len(paths), where, self.unreadable)
+        names = [decoding.name(paths[index], root) for index in good]
+        return torch.from_numpy(values), pd.Index(names, name="image")
 
     def feeding(self, train: Tensor, classes: int) -> Feed:
         mean, std = torch.zeros(train.shape[1]), torch.ones(train.shape[1])
@@ -183,22 +184,26 @@ class Pictures(InMemory):
         return Feed(mean, std.clamp(min=1e-6), self.resize, geometry, self.erasing, mix)
 
 
-class Digits(Pictures):
+def taken(x: Tensor, rows: np.ndarray) -> Tensor:
+    """Return rows of a tensor, without a copy where they are consecutive, as those of a published test split are."""
+    first, end = int(rows[0]), int(rows[-1]) + 1
+    return x[first:end] if np.array_equal(rows, np.arange(first, end)) else x[rows]
+
+
+class Digits(Images):
     """scikit-learn's 1,797 handwritten digits of 8 × 8 pixels, which need no download.
 
     Args:
-        test: Share of the pictures, stratified.
-        pictures: As for all pictures.
+        test: Fraction of the images, stratified.
+        images: Arguments of :class:`Images`.
     """
 
-    def __init__(self, test: float = 0.2, **pictures: Any):
-        super().__init__(**pictures)
+    def __init__(self, test: float = 0.2, **images: Any):
+        super().__init__(**images)
         self.test = test
 
-    def pictures(self) -> tuple[Labelled, Labelled, tuple[str, ...]]:
+    def images(self) -> Labelled:
         digits = load_digits()
         x = torch.from_numpy((digits.images * 255 / 16).round()).to(torch.uint8).unsqueeze(1)
-        y, names = torch.from_numpy(digits.target), pd.RangeIndex(len(x), name="picture")
-        train, test = train_test_split(torch.arange(len(x)), test_size=self.test, stratify=y, random_state=self.split_seed)
-        parts = [Labelled(x[rows], y[rows], names[rows.numpy()]) for rows in (train, test)]
-        return parts[0], parts[1], tuple(map(str, digits.target_names))
+        y, rows = torch.from_numpy(digits.target), pd.RangeIndex(len(x), name="image")
+        return Labelled(x, y, rows, tuple(map(str, digits.target_names)), self.test)

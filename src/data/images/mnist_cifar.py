@@ -1,4 +1,4 @@
-"""Published sets of pictures: MNIST and CIFAR-100."""
+"""Published data sets of images: MNIST and CIFAR-100."""
 
 from __future__ import annotations
 
@@ -10,43 +10,45 @@ import pandas as pd
 import torch
 
 from src.data.images import mnist_cifar_files
-from src.data.images.images import Labelled, Pictures
+from src.data.images.images import Images, Labelled
 
 
-class Published(Pictures):
-    """Pictures whose files were split by those who published them.
+class Published(Images):
+    """Images whose publishers have split them into train and test.
 
     Args:
-        folder: Where the files are, or belong.
-        pictures: As for all pictures.
+        folder: Folder of the files.
+        images: Arguments of :class:`Images`.
     """
 
-    def __init__(self, folder: str = "data", **pictures: Any):
-        super().__init__(**pictures)
+    def __init__(self, folder: str = "data", **images: Any):
+        super().__init__(**images)
         self.folder = Path(folder)
 
     def arrays(self) -> mnist_cifar_files.Arrays:
+        """Return the content of the files."""
         raise NotImplementedError
 
-    def pictures(self) -> tuple[Labelled, Labelled, tuple[str, ...]]:
-        arrays = self.arrays()
-        self.notes += arrays.notes
-        return labelled(*arrays.train), labelled(*arrays.test), arrays.classes
+    def images(self) -> Labelled:
+        x, y, train, classes, notes = self.arrays()
+        self.notes += notes
+        rows = pd.Index([*range(train), *range(len(y) - train)], name="image")
+        return Labelled(torch.from_numpy(x), torch.from_numpy(y), rows, classes, test=np.arange(train, len(y)))
 
 
 class MNIST(Published):
-    """Handwritten digits of 28 × 28 grey pixels, 60,000 to learn from and 10,000 for the test."""
+    """Handwritten digits of 28 × 28 grey pixels, 60,000 for train and 10,000 for test."""
 
     def arrays(self) -> mnist_cifar_files.Arrays:
         return mnist_cifar_files.mnist(self.folder)
 
 
 class CIFAR100(Published):
-    """Photographs of 32 × 32 pixels in colour, 50,000 to learn from and 10,000 for the test.
+    """Photographs of 32 × 32 pixels in colour, 50,000 for train and 10,000 for test.
 
     Args:
-        fine: Whether its 100 classes count, or their 20 groups.
-        published: As for all published pictures.
+        fine: Predict the 100 classes; false predicts their 20 groups.
+        published: Arguments of :class:`Published`.
     """
 
     def __init__(self, fine: bool = True, **published: Any):
@@ -55,7 +57,3 @@ class CIFAR100(Published):
 
     def arrays(self) -> mnist_cifar_files.Arrays:
         return mnist_cifar_files.cifar100(self.folder, self.fine)
-
-
-def labelled(x: np.ndarray, y: np.ndarray) -> Labelled:
-    return Labelled(torch.tensor(x), torch.tensor(y), pd.RangeIndex(len(y), name="picture"))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from src.data import LARGEST
+from src.data import splits
 from src.data.datamodule import InMemory, Spec, Split
-from src.data.frames import require, unscaled
-from src.data.series import dates
+from src.data.series import dates, reading
+from src.data.table import require
 from src.errors import UserError
 
 
@@ -27,27 +25,27 @@ class Forecast(InMemory):
     views of the series, so that memory does not grow with ``lags``.
 
     Args:
-        path: Of the CSV file.
+        path: Path of the CSV file.
         target: Column to predict.
         features: Columns that the windows hold; null is the target alone, and lets a forecast feed on itself.
-        date: Column of dates, in order, oldest or newest first; null counts the rows.
-        date_format: Of the dates as ``strptime`` has it (%d.%m.%Y); null reads dates that begin with the year.
-        freq: pandas' name of the distance between dates (``D``, ``MS``); null finds it out.
-        missing: What becomes of missing dates and values: refuse, previous (the value before), or interpolate.
-        replace: Values of the target that are known to be wrong, by date (or row number).
+        date: Column of dates, in order, oldest or newest first; null numbers the rows.
+        date_format: Format of the dates, as for ``strptime`` (%d.%m.%Y); null reads dates that begin with the year.
+        freq: Frequency of the dates as pandas names it (``D``, ``MS``); null infers it.
+        missing: Treatment of missing dates and values: refuse, previous (the value before), or interpolate.
+        replace: Corrected values of the target, by date (or row number).
         windows: ``fixed`` lengths, or ``prefixes``: to train on, ``ends`` random ends and from each the last 1, 2, …,
-            ``lags`` steps before it, padded with zeros at their end (seed 001's way).
+            ``lags`` steps before it, padded with zeros at their end (the way of seed 001).
         lags: Steps of a window; of prefixes, the most.
         horizon: Values predicted at once.
-        every_step: Whether training has targets at every step, for networks that predict there.
+        every_step: Train on targets at every step, for networks that predict there.
         ends: Random ends of the prefixes.
-        season: Steps after which the series is alike: the unit of MASE, and the seasonal naive forecast's.
-        test: Share of all rows.
-        validation: Share of the other rows, or ``test`` to validate on the test rows.
-        scaling: Rows that mean and deviation come from: train (without validation), all, or none.
-        origins: Places in the test rows, evenly spread, from which the recursive forecast starts anew.
-        roll_out: Steps of the recursive forecast from each origin; null goes as far as the next.
-        split_seed: Of the random ends.
+        season: Steps of a season: the unit of MASE, and the period of the seasonal naive forecast.
+        test: Fraction of all rows.
+        validation: Fraction of the other rows, or ``test`` to validate on the test rows.
+        scaling: Rows that mean and standard deviation come from: train (without validation), all, or none.
+        origins: Rows of test, evenly spread, from which a recursive forecast starts.
+        roll_out: Steps of the recursive forecast from each origin; null forecasts up to the next origin.
+        split_seed: Seed of the random ends.
     """
 
     def __init__(
@@ -76,7 +74,7 @@ class Forecast(InMemory):
     ):
         super().__init__(**batches)
         if path is None:
-            raise UserError("data.path: must be given, as in data.path=series.csv")
+            raise UserError("data.path: is missing; give a file, as in data.path=series.csv")
         self.path, self.target, self.features = Path(path), target, list(features or [target])
         self.date, self.freq, self.missing, self.replace = date, freq, missing, replace or {}
         self.date_format = date_format
@@ -88,126 +86,62 @@ class Forecast(InMemory):
         self.alone = self.columns == self.features == [target]
 
     def load(self) -> dict[str, Split]:
+        frame = reading.read(self.path, [*self.columns, *([self.date] if self.date else [])])
         try:
-            frame = pd.read_csv(self.path)
-        except (OSError, ValueError) as error:
-            raise UserError(f"data.path={self.path}: cannot be read as CSV ({str(error).splitlines()[0]})") from error
-        if absent := [name for name in [*self.columns, *([self.date] if self.date else [])] if name not in frame]:
-            split = next((mark for mark in ";\t|" if len(frame.columns) == 1 and mark in frame.columns[0]), "")
-            hint = f"; its columns are separated by {split!r}, and must be by commas" if split else ""
-            raise UserError(f"data: {self.path.name} has no column {', '.join(absent)}; there are {', '.join(frame)}{hint}")
-        held = 0.0 if self.validation == "test" else float(self.validation)
-        try:
-            series = self.series(frame, [(1 - self.test) * (1 - held), 1 - self.test])
+            series, notes = reading.regular(frame, self.columns, self.date, self.date_format, self.freq)
+            series = reading.replaced(series, self.target, self.replace)
+            rows, past = len(series), int(len(series) * (1 - self.test))
+            parts = splits.divide(rows, rows - past, self.validation, splits.in_order)
+            series, more = reading.filled(series, self.missing, sorted({int(parts[name][0]) for name in ("val", "test")}))
         except UserError as error:
             raise UserError(f"data.path={self.path}: {error}") from error
-        rows = len(series)
-        known = int(rows * (1 - self.test))
-        past = known - round(held * known)
-        self.ends_of = {"train": (self.lags, past), "val": (past, known), "test": (known, rows)}
-        if self.validation == "test":
-            self.ends_of["val"] = self.ends_of["test"]
-        for name, (start, end) in self.ends_of.items():
-            if end - start < self.horizon + 1:
-                raise UserError(
-                    f"data: {rows} rows are too few: {name} ends at row {end}, and a window takes data.lags={self.lags} "
-                    f"rows and data.horizon={self.horizon} after them; take fewer of both, or other shares"
-                )
+        self.notes += [f"{self.path.name}: {note}" for note in notes + more]
+        self.ends_of = {name: (int(part[0]), int(part[-1]) + 1) for name, part in parts.items()}
+        self.ends_of["train"] = self.lags, self.ends_of["train"][1]
+        self.check_length(rows)
 
-        if self.season >= past:
-            raise UserError(f"data.season={self.season}: is as long as the {past} rows of train, or longer")
-        if self.origins > (most := rows - known):
-            raise UserError(f"data.origins={self.origins}: there are {most} test rows to begin from")
-
-        self.scaler = StandardScaler()
-        fitted = {"train": series[:past], "all": series, "none": series[:0]}[self.scaling]
-        self.scaler.fit(fitted.to_numpy() if len(fitted) else unscaled(len(self.columns)))
-        place = self.columns.index(self.target)
-        train = series[self.target].to_numpy()[:past]
+        self.scaler = splits.fit_scaler(series, splits.fitting_rows(parts, self.scaling))
+        self.index, self.history = series.index, series[self.target]
+        self.inputs, self.values = self.scaled(series, self.features), self.scaled(series, [self.target])[:, 0].clone()
+        target, train = self.columns.index(self.target), self.history.to_numpy()[parts["train"]]
         self.spec = Spec(
             shape=(self.lags, len(self.features)),
             outputs=self.horizon,
             columns=tuple(f"{feature}_{lag}" for lag in range(self.lags, 0, -1) for feature in self.features),
             target=self.target,
-            center=float(self.scaler.mean_[place]),
-            scale=float(self.scaler.scale_[place]),
+            center=float(self.scaler.mean_[target]),
+            scale=float(self.scaler.scale_[target]),
             forecast=self.horizon + (self.lags - 1 if self.every_step else 0),
             channel=self.features.index(self.target) if self.target in self.features else None,
             every_step=self.every_step,
             naive=float(np.abs(train[self.season :] - train[: -self.season]).mean()),
         )
-        self.index, self.history = series.index, series[self.target]
-        self.inputs, self.values = self.scaled(series)
-        splits = {name: self.windows(start, end) for name, (start, end) in self.ends_of.items()}
-        if self.prefixes:
-            splits["train"] = self.random_prefixes(past)
-        return splits
+        windows = {name: self.windows(start, end) for name, (start, end) in self.ends_of.items()}
+        return windows | ({"train": self.random_prefixes(self.ends_of["train"][1])} if self.prefixes else {})
 
-    def series(self, frame: pd.DataFrame, borders: list[float]) -> pd.DataFrame:
-        """The columns as numbers by date, oldest first, without gaps.
+    def check_length(self, rows: int) -> None:
+        """Raise a UserError if the splits are too short for the windows, the season or the origins."""
+        for name, (start, end) in self.ends_of.items():
+            if end - start < self.horizon + 1:
+                raise UserError(
+                    f"data: {rows} rows are too few: {name} ends at row {end}, and a window takes data.lags={self.lags} "
+                    f"rows and data.horizon={self.horizon} after them; take fewer of both, or other fractions"
+                )
+        if self.season >= (past := self.ends_of["train"][1]):
+            raise UserError(f"data.season={self.season}: must be shorter than the {past} rows of train")
+        start, end = self.ends_of["test"]
+        if self.origins > end - start:
+            raise UserError(f"data.origins={self.origins}: must be at most the {end - start} test rows")
 
-        Args:
-            frame: Rows of the file.
-            borders: Shares of the rows at which a gap is not filled from both sides: what lies behind is not known before.
-
-        Raises:
-            UserError: Names the first text among numbers, bad, repeated or unordered date, or gap that is not to be filled.
-        """
-        lines = frame.index + 2 if isinstance(frame.index, pd.RangeIndex) and frame.index.start == 0 else frame.index
-        series = frame[self.columns].apply(pd.to_numeric, errors="coerce").astype(float)
-        text = (series.isna() & frame[self.columns].notna()) | (series.abs() > LARGEST)
-        if text.to_numpy().any():
-            column = text.any().idxmax()
-            at = int(text[column].to_numpy().argmax())
-            raise UserError(f"line {lines[at]}, column {column}: {frame[column].iloc[at]} is not a number below {LARGEST:g}")
-        if self.date:
-            series.index = dates.read(frame[self.date], lines, self.date_format)
-            if len(series) > 1 and series.index[0] > series.index[-1]:
-                series = series[::-1]
-                self.note("newest first: reversed")
-        else:
-            series.index = pd.RangeIndex(len(frame))
-        if self.replace:
-            series = self.replaced(series)
-        if self.date:
-            series = dates.spaced(series, self.freq)
-        gaps = series.isna().any(axis=1)
-        if gaps.any():
-            first = dates.shown(series.index[gaps.to_numpy().argmax()])
-            found = f"rows that are missing or have no value: {int(gaps.sum())} of {len(series)}, first {first}"
-            if self.missing == "refuse":
-                raise UserError(f"{found}; fill them with data.missing=previous or data.missing=interpolate")
-            if self.missing == "interpolate":
-                ends = [0, *sorted(int(len(series) * share) for share in borders), len(series)]
-                series = pd.concat([series[start:end].interpolate() for start, end in pairwise(ends)])
-            series = series.ffill().bfill()
-            self.note(f"{found}; filled ({self.missing})")
-        return series
-
-    def replaced(self, series: pd.DataFrame) -> pd.DataFrame:
-        for row, value in self.replace.items():
-            try:
-                label, number = (pd.Timestamp(str(row)) if self.date else int(row)), float(value)
-            except (ValueError, TypeError):
-                label, number = None, 0.0
-            if label not in series.index:
-                what = f"a date of column {self.date}" if self.date else "the number of a row"
-                raise UserError(f"data.replace={{{row}:{value}}}: must be {what} and the value to be put there")
-            series.loc[label, self.target] = number
-        return series
-
-    def note(self, text: str) -> None:
-        self.notes.append(f"{self.path.name}: {text}")
-
-    def scaled(self, series: pd.DataFrame) -> tuple[Tensor, Tensor]:
-        """Scaled features (n, features) and scaled target (n,)."""
-        values = torch.from_numpy(self.scaler.transform(series[self.columns].to_numpy())).float()
-        places = [self.columns.index(feature) for feature in self.features]
-        return values[:, places], values[:, self.columns.index(self.target)].clone()
+    def scaled(self, series: pd.DataFrame, columns: list[str]) -> Tensor:
+        """Return scaled columns (n, columns)."""
+        places = [self.columns.index(column) for column in columns]
+        values = (series[columns].to_numpy() - self.scaler.mean_[places]) / self.scaler.scale_[places]
+        return torch.from_numpy(values).float().contiguous()  # row by row, as windows are read
 
     def windows(self, start: int, end: int) -> Split:
-        """All windows whose first target is row ``start`` or later and whose last is before ``end``: views."""
-        first, last = start - self.lags, end - self.horizon - self.lags + 1  # of the windows' own first rows
+        """Return all windows whose first target is row ``start`` or later and whose last is before ``end``: views."""
+        first, last = start - self.lags, end - self.horizon - self.lags + 1  # first rows of the windows themselves
         back = self.lags if self.every_step else 1  # steps of a window that have targets
         targets = self.values[self.lags - back + 1 :].unfold(0, back + self.horizon - 1, 1)
         time = (torch.arange(len(self.values)) / end)[self.lags - back :].unfold(0, back, 1)
@@ -219,7 +153,7 @@ class Forecast(InMemory):
         )
 
     def random_prefixes(self, past: int) -> Split:
-        """Of random ends, the last 1, 2, …, ``lags`` steps before each, padded at their end."""
+        """Return the last 1, 2, …, ``lags`` steps before each of the random ends, padded at their end."""
         random = np.random.default_rng(self.split_seed)
         ends = random.integers(self.lags, past - self.horizon + 1, self.ends).repeat(self.lags)
         lengths = torch.arange(1, self.lags + 1).repeat(self.ends)
@@ -233,18 +167,14 @@ class Forecast(InMemory):
         return Split(x, y, self.index[ends], time)
 
     def encode(self, frame: pd.DataFrame) -> tuple[Tensor, pd.Index]:
-        """Every window of ``lags`` rows of new values, named by the date (or line) that follows it."""
+        """Return every window of ``lags`` rows of new values, named by the date (or line) that follows it."""
         require(frame, [*self.features, *([self.date] if self.date else [])], allowed=list(frame.columns))
-        wanted, self.columns = self.columns, self.features
-        try:
-            series = self.series(frame, [])
-        finally:
-            self.columns = wanted
+        series, _ = reading.regular(frame, self.features, self.date, self.date_format, self.freq)
+        series, _ = reading.filled(series, self.missing, [])
         if len(series) < self.lags:
-            raise UserError(f"{len(series)} rows are too few for one window of {self.lags}")
-        inputs, _ = self.scaled(series.assign(**{name: 0.0 for name in wanted if name not in series}))
+            raise UserError(f"{len(series)} rows are too few for one window; give at least {self.lags}")
         names = series.index.append(dates.after(series.index, 1, self.freq))[self.lags :]
-        return inputs.unfold(0, self.lags, 1).transpose(1, 2), names
+        return self.scaled(series, self.features).unfold(0, self.lags, 1).transpose(1, 2), names
 
 
 class Passengers(Forecast):

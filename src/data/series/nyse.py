@@ -1,4 +1,4 @@
-"""Time series: windows of past values, split by time."""
+"""NYSE: windows of past trading days, split by the file in time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from src.data import splits
 from src.data.datamodule import InMemory, Spec, Split
-from src.data.frames import numbers, require, unscaled
+from src.data.table import numbers, require
 from src.errors import UserError
 
 DAYS = ["fri", "mon", "thur", "tues", "wed"]
@@ -29,9 +29,9 @@ class NYSE(InMemory):
         features: Columns that the windows hold.
         target: Column to predict.
         lags: Days in a window.
-        day_of_week: Whether the day to be predicted is an input too.
-        scaling: Rows that the features' mean and deviation come from: train (without validation), all, or none.
-        validation: Share of the training days, or ``test`` to validate on the test days as the source does.
+        day_of_week: Add the day to be predicted to the inputs.
+        scaling: Rows that the features' mean and standard deviation come from: train (without validation), all, or none.
+        validation: Fraction of the training days, or ``test`` to validate on the test days as the source does.
     """
 
     FILE = Path(__file__).parents[1] / "files" / "NYSE.csv"
@@ -49,47 +49,42 @@ class NYSE(InMemory):
         super().__init__(**batches)
         self.features, self.target, self.lags, self.day_of_week = list(features), target, lags, day_of_week
         self.scaling, self.validation = scaling, validation
-        known = pd.read_csv(self.FILE, nrows=1).columns.drop(["date", "day_of_week", "train"])
-        if strange := [column for column in {*self.features, target} if column not in known]:
-            raise UserError(f"data: {self.FILE.name} has no series {', '.join(strange)}; there are {', '.join(known)}")
+        self.columns = list(dict.fromkeys([*self.features, target]))
+        series = pd.read_csv(self.FILE, nrows=1).columns.drop(["date", "day_of_week", "train"])
+        if absent := [column for column in self.columns if column not in series]:
+            raise UserError(f"data: {self.FILE.name} has no series {', '.join(absent)}; choose from: {', '.join(series)}")
 
     def load(self) -> dict[str, Split]:
         frame = pd.read_csv(self.FILE)
-        past = int(frame["train"].sum())  # training days come first
-        held = 0 if self.validation == "test" else round(float(self.validation) * (past - self.lags))
-        ends = {"train": (self.lags, past - held), "val": (past - held, past), "test": (past, len(frame))}
-        if self.validation == "test":
-            ends["val"] = ends["test"]
-        if ends["train"][1] - self.lags < 2:
-            raise UserError(
-                f"data.lags={self.lags}: leaves no day to learn from among {past:,} training days; take fewer lags"
-            )
+        past, lags = int(frame["train"].sum()), self.lags  # training days come first, of which some are only lags
+        held_out = 0 if self.validation == "test" else round(float(self.validation) * (past - lags))
+        if past - lags - held_out < 2:
+            raise UserError(f"data.lags={lags}: leaves no day to learn from among {past:,} training days; take fewer lags")
+        validation = "test" if self.validation == "test" else held_out
+        parts = splits.divide(len(frame), np.arange(past, len(frame)), validation, splits.in_order)
 
-        columns = list(dict.fromkeys([*self.features, self.target]))
-        values = numbers(frame, columns)
-        rows = {"train": ends["train"][1], "all": len(frame), "none": 0}[self.scaling]
-        self.scaler = StandardScaler()
-        self.scaler.fit(values[:rows].to_numpy() if rows else unscaled(len(columns)))
-        self.columns = columns
-        place = columns.index(self.target)
-        names = [f"{feature}_{lag}" for lag in range(self.lags, 0, -1) for feature in self.features]
+        values = numbers(frame, self.columns)
+        self.scaler = splits.fit_scaler(values, splits.fitting_rows(parts, self.scaling))
+        target = self.columns.index(self.target)
+        names = [f"{feature}_{lag}" for lag in range(lags, 0, -1) for feature in self.features]
         x, y = self.windows(frame, values)
         self.spec = Spec(
             shape=tuple(x.shape[1:]),
             outputs=1,
             columns=tuple(names + [f"day_{day}" for day in DAYS if self.day_of_week]),
             target=self.target,
-            center=float(self.scaler.mean_[place]),
-            scale=float(self.scaler.scale_[place]),
+            center=float(self.scaler.mean_[target]),
+            scale=float(self.scaler.scale_[target]),
         )
         dates = pd.Index(frame["date"])
+        ranges = {name: (max(lags, rows[0]), rows[-1] + 1) for name, rows in parts.items()}
         return {
-            name: Split(x[start - self.lags : end - self.lags], y[start - self.lags : end - self.lags], dates[start:end])
-            for name, (start, end) in ends.items()
+            name: Split(x[start - lags : end - lags], y[start - lags : end - lags], dates[start:end])
+            for name, (start, end) in ranges.items()
         }
 
     def windows(self, frame: pd.DataFrame, values: pd.DataFrame) -> tuple[Tensor, Tensor]:
-        """All windows (n - lags, *shape) and scaled targets (n - lags,) of n days; the windows are views."""
+        """Return all windows (n - lags, *shape) and scaled targets (n - lags,) of n days; the windows are views."""
         scaled = torch.from_numpy(self.scaler.transform(values.to_numpy())).float()
         inputs = scaled[:, [self.columns.index(feature) for feature in self.features]]
         x = inputs.unfold(0, self.lags, 1)[:-1].transpose(1, 2)
@@ -98,7 +93,7 @@ class NYSE(InMemory):
         return x, scaled[self.lags :, self.columns.index(self.target)]
 
     def encode(self, frame: pd.DataFrame) -> tuple[Tensor, pd.Index]:
-        """Inputs for every day of ``frame`` that has ``lags`` days before it; the days must follow one another."""
+        """Return inputs for every day that has ``lags`` days before it; the days must follow one another."""
         days = ["day_of_week"] if self.day_of_week else []
         require(frame, self.columns + days, allowed=list(pd.read_csv(self.FILE, nrows=0).columns))
         if len(frame) <= self.lags:
@@ -110,7 +105,7 @@ class NYSE(InMemory):
 
 
 def one_hot(days: pd.Series) -> Tensor:
-    """Day names as (n, 5) zeros and ones, in alphabetical order as in the source."""
+    """Return day names as (n, 5) zeros and ones, in alphabetical order as in the source."""
     if len(unknown := days[~days.isin(DAYS)]):
         raise UserError(f"row {unknown.index[0]}, column day_of_week: {unknown.iloc[0]} is none of {', '.join(DAYS)}")
     return torch.tensor(np.eye(len(DAYS))[pd.Categorical(days, categories=DAYS).codes]).float()

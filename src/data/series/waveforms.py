@@ -10,8 +10,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from src.data import splits
 from src.data.datamodule import InMemory, Spec, Split
-from src.data.frames import numbers, require
+from src.data.table import numbers, require
 from src.errors import UserError
 
 # One period of each kind, as a function of the angle.
@@ -24,7 +25,7 @@ KINDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 class Waveforms(InMemory):
-    """Waves of several kinds with Gaussian noise, to be told apart: the course sheet's sine against square.
+    """Waves of several kinds with Gaussian noise, to be classified: the course sheet's sine against square.
 
     One sample is a wave, or a part of it: (steps, 1). With the defaults of ``conf/data`` the numbers are the sheet's, to the
     last digit: its order of drawing, its seed, its split.
@@ -32,18 +33,18 @@ class Waveforms(InMemory):
     Args:
         waves: Kinds to generate, the same number of each.
         samples: Waves in all.
-        steps: Of a wave as generated; it covers ``frequency`` periods.
+        steps: Steps of a wave as generated; it covers ``frequency`` periods.
         noise: Standard deviation of the noise, added to waves between -1 and 1.
-        phase: Largest random shift, as a share of a period.
+        phase: Largest random shift, as a fraction of a period.
         frequency: Periods per wave: one number, or the two ends of a range from which each wave draws its own.
-        length: Steps to keep: the first of them, or with zeros added at the end where a wave has fewer; null keeps all.
+        length: Steps to keep: the first ones, or with zeros added at the end where a wave has fewer; null keeps all.
         window: Steps of the pieces that every wave is cut into, each a sample of its own; null leaves the waves whole. The
             pieces of one wave stay in one split.
         stride: Steps from one piece to the next.
-        test: Share of the waves.
-        validation: Share of the waves, or ``test`` to validate on the test waves.
+        test: Fraction of the waves.
+        validation: Fraction of all waves, or ``test`` to validate on the test waves.
         scaling: Waves whose largest magnitude divides all: train, all (the sheet's way), or none.
-        split_seed: Of the generator and the splits.
+        split_seed: Seed of the generator and the splits.
     """
 
     def __init__(
@@ -78,15 +79,9 @@ class Waveforms(InMemory):
         labels = np.arange(self.samples // len(self.waves) * len(self.waves)) % len(self.waves)
         signals = np.stack([self.wave(self.waves[label], random) for label in labels]).astype(np.float32)
         order = random.permutation(len(labels))
-        held = 0.0 if self.validation == "test" else float(self.validation)
-        ends = int(len(labels) * (1 - self.test - held)), int(len(labels) * (1 - self.test))
-        parts = dict(zip(("train", "val", "test"), np.split(order, ends), strict=True))
-        if self.validation == "test":
-            parts["val"] = parts["test"]
-        fitted = {"train": parts["train"], "all": order, "none": order[:0]}[self.scaling]
-        if not len(parts["train"]):
-            raise UserError(f"data.test={self.test} data.validation={self.validation}: leave no wave to train on")
-        self.magnitude = np.abs(signals[fitted]).max(initial=0.0) or 1.0
+        parts = {name: order[rows] for name, rows in self.divided(len(labels)).items()}
+        fitting = splits.fitting_rows(parts, self.scaling)
+        self.magnitude = np.abs(signals[fitting]).max(initial=0.0) or 1.0
         x = self.pieces(torch.from_numpy(signals / self.magnitude))
         self.spec = Spec(
             shape=tuple(x.shape[2:]),
@@ -107,8 +102,16 @@ class Waveforms(InMemory):
             for name, part in parts.items()
         }
 
+    def divided(self, waves: int) -> dict[str, np.ndarray]:
+        """Return the places of each split in the shuffled order; here validation is a fraction of all waves."""
+        before_test = int(waves * (1 - self.test))
+        validation: float | str = "test"
+        if self.validation != "test":
+            validation = before_test - int(waves * (1 - self.test - float(self.validation)))
+        return splits.divide(waves, waves - before_test, validation, splits.in_order)
+
     def wave(self, kind: str, random: np.random.RandomState) -> np.ndarray:
-        """One noisy wave (steps,). What is not asked for draws no number, so that the sheet's waves come out."""
+        """Return a noisy wave (steps,). Options at their defaults draw no random number, to reproduce the sheet's waves."""
         low, high = self.frequency
         periods = random.uniform(low, high) if low < high else low
         shift = 2 * np.pi * random.uniform(0, self.phase) if self.phase else 0.0
@@ -116,13 +119,13 @@ class Waveforms(InMemory):
         return KINDS[kind](angle) + random.normal(scale=self.noise, size=self.steps)
 
     def pieces(self, signals: Tensor) -> Tensor:
-        """Scaled waves (n, steps) cut to size: (n, pieces, steps, 1)."""
+        """Cut scaled waves (n, steps) to size: (n, pieces, steps, 1)."""
         padded = torch.nn.functional.pad(signals, (0, max(0, self.length - signals.shape[1])))[:, : self.length]
         size = self.window or self.length
         return padded.unfold(1, size, self.stride).unsqueeze(-1)
 
     def encode(self, frame: pd.DataFrame) -> tuple[Tensor, pd.Index]:
-        """One row per wave as the network reads it, a column ``step_0, step_1, …`` for each step, not yet scaled."""
+        """Encode one wave per row, as the network reads it: a column ``step_0, step_1, …`` for each step, not yet scaled."""
         columns = list(self.spec.columns)
         require(frame, columns, allowed=[self.spec.target])
         return torch.from_numpy(numbers(frame, columns).to_numpy() / self.magnitude).float().unsqueeze(-1), frame.index

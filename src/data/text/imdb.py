@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.model_selection import train_test_split
 
+from src.data import splits
 from src.data.datamodule import InMemory, Spec, Split
-from src.data.frames import require
+from src.data.table import require
 from src.data.text import keras_files
 from src.data.text.keras_files import Texts
 from src.data.text.sequences import Bags, Sequences
@@ -27,13 +27,13 @@ class Reviews(InMemory):
     """25,000 reviews for training, with validation, and 25,000 for testing; half of each are positive.
 
     Words are numbered as Keras does: 0 is padding, 1 begins each text, 2 stands for a word outside of the vocabulary, and
-    the n-th most frequent word is n + 3. A subclass says in ``fit`` and ``inputs`` what becomes of them.
+    the n-th most frequent word is n + 3. A subclass turns them into inputs in ``fit`` and ``inputs``.
 
     Args:
-        folder: Where ``imdb/imdb.npz`` and ``imdb/imdb_word_index.json`` are.
-        vocabulary: Words, at most, with the four reserved numbers; null takes all 88,588.
-        validation: Share of the training reviews, stratified, or ``test`` to validate on the test reviews.
-        split_seed: Of that split.
+        folder: Folder with ``imdb/imdb.npz`` and ``imdb/imdb_word_index.json``.
+        vocabulary: Largest number of words, with the four reserved numbers; null takes all 88,588.
+        validation: Fraction of the training reviews, stratified, or ``test`` to validate on the test reviews.
+        split_seed: Seed of that split.
     """
 
     def __init__(
@@ -49,62 +49,56 @@ class Reviews(InMemory):
         self.validation, self.split_seed = validation, split_seed
 
     def fit(self, train: Texts) -> tuple[Spec, Any]:
-        """Learns from the training texts what :meth:`inputs` needs; returns what they become, and what that is."""
+        """Learn from the training texts what :meth:`inputs` needs; return the spec and their inputs."""
         raise NotImplementedError
 
     def inputs(self, texts: Texts) -> Any:
-        """Texts as a network reads them."""
+        """Return texts as a network reads them."""
         raise NotImplementedError
 
     def load(self) -> dict[str, Split]:
         path, index = keras_files.find(self.folder)
         self.index = keras_files.read_index(index)
         self.words = keras_files.vocabulary(self.index, self.vocabulary)
-        parts = {name: (*part, np.arange(len(part[1]))) for name, part in keras_files.read(path).items()}
-        self.notes += keras_files.strange(path, keras_files.REVIEWS) + keras_files.strange(index, keras_files.INDEX)
-        texts, labels, rows = parts["train"]
-        if self.validation == "test":
-            parts["val"] = parts["test"]
-        else:
-            try:
-                places = train_test_split(rows, test_size=self.validation, stratify=labels, random_state=self.split_seed)
-            except ValueError as error:
-                raise UserError(f"data.validation={self.validation}: {error}") from error
-            for name, rows in zip(("train", "val"), places, strict=True):
-                parts[name] = texts.take(rows), labels[rows], rows
-        known = {name: parts[name][0].known(len(self.words)) for name in ("train", "val", "test")}
-        self.spec, train = self.fit(known["train"])
-        splits = {}
-        for name, part in known.items():
-            _, labels, rows = parts[name]
-            x = train if name == "train" else self.inputs(part)
-            splits[name] = Split(x, torch.from_numpy(labels), pd.Index(rows, name="review"))
-        return splits
+        (train, train_labels), (test, test_labels) = keras_files.read(path).values()
+        self.notes += keras_files.unpublished(path, keras_files.REVIEWS) + keras_files.unpublished(index, keras_files.INDEX)
+
+        texts, labels = train.joined(test), np.concatenate([train_labels, test_labels])
+        names = pd.Index([*range(len(train_labels)), *range(len(test_labels))], name="review")
+        given = np.arange(len(train_labels), len(labels))
+        parts = splits.divide(len(labels), given, self.validation, splits.at_random(self.split_seed, labels))
+        taken = {name: texts.take(rows).limited(len(self.words)) for name, rows in parts.items()}
+        self.spec, fitted = self.fit(taken["train"])
+        inputs = {name: fitted if name == "train" else self.inputs(part) for name, part in taken.items()}
+        return {name: Split(inputs[name], torch.from_numpy(labels[rows]), names[rows]) for name, rows in parts.items()}
 
     def encode(self, frame: pd.DataFrame) -> tuple[Any, pd.Index]:
         require(frame, ["text"], [self.spec.target])
         texts = frame["text"].fillna("").astype(str).tolist()
-        encoded = keras_files.encode(texts, self.index).known(len(self.words))
-        known = np.logical_or.reduceat(encoded.words > keras_files.UNKNOWN, encoded.ends - np.diff(encoded.ends, prepend=0))
-        if not known.all():
-            row = frame.index[~known][0]
-            what = "is empty" if not texts[int((~known).argmax())].strip() else "has no word of the vocabulary"
-            raise UserError(f"{frame.index.name or 'text'} {row}: the text {what}")
+        encoded = keras_files.encode(texts, self.index).limited(len(self.words))
+        starts = encoded.ends - np.diff(encoded.ends, prepend=0)
+        usable = np.logical_or.reduceat(encoded.words > keras_files.UNKNOWN, starts)
+        if not usable.all():
+            first = int((~usable).argmax())
+            fault = "has no word of the vocabulary" if texts[first].strip() else "is empty"
+            raise UserError(f"{frame.index.name or 'text'} {frame.index[first]}: the text {fault}")
         return self.inputs(encoded), frame.index
 
     def unknown(self, text: str) -> list[str]:
-        """The words of a text that are outside of the vocabulary, each once."""
+        """Return the words of a text that are outside of the vocabulary, each once."""
         vocabulary = set(self.words)
         return [word for word in dict.fromkeys(keras_files.split(text)) if word not in vocabulary]
 
 
 class IMDB(Reviews):
-    """Reviews as sequences of word numbers, of which the last ones count.
+    """Reviews as sequences of word numbers, cut to their last words.
 
     Args:
-        longest: Words of a review that count.
-        pad_to: Lengths are padded in front to a multiple of so many; as many as ``longest`` pads all to that, as the source.
-        reviews: As for all reviews.
+        folder: See :class:`Reviews`.
+        longest: Number of last words of a review that are kept.
+        pad_to: Lengths are padded in front to a multiple of this; the value of ``longest`` pads all to one length, as the
+            source does.
+        reviews: Arguments of :class:`Reviews`.
     """
 
     def __init__(self, folder: str, longest: int = 500, pad_to: int = 25, **reviews: Any):
@@ -115,7 +109,7 @@ class IMDB(Reviews):
         spec = Spec(
             shape=(self.longest,),
             outputs=1,
-            columns=tuple(f"word_{place}" for place in range(-self.longest, 0)),
+            columns=tuple(f"word_{position}" for position in range(-self.longest, 0)),
             target="sentiment",
             classes=CLASSES,
             words=self.words,
@@ -131,10 +125,11 @@ class IMDBBags(Reviews):
     """Reviews as bags: a sparse row with a column for each word number, and for n-grams of them.
 
     Args:
+        folder: See :class:`Reviews`.
         ngrams: Longest runs of words that have columns.
-        min_count: How often an n-gram of two words or more occurs in the training reviews, at least, to have one.
+        min_count: Smallest number of occurrences in the training reviews that gives an n-gram of two words or more a column.
         weighting: ``binary`` (0 or 1), ``counts``, or ``tfidf`` (scikit-learn's, fitted to the training reviews).
-        reviews: As for all reviews.
+        reviews: Arguments of :class:`Reviews`.
     """
 
     def __init__(self, folder: str, ngrams: int = 1, min_count: int = 2, weighting: str = "binary", **reviews: Any):
@@ -163,7 +158,7 @@ class IMDBBags(Reviews):
         return self.weighted(self.counted(texts))
 
     def counted(self, texts: Texts, learn: bool = False) -> sparse.csr_matrix:
-        """How often each text holds each word and each n-gram that has a column; which ones have is to be learnt once."""
+        """Count each word and each n-gram that has a column in each text; ``learn`` chooses the n-grams from these texts."""
         words, vocabulary = texts.words, len(self.words)
         text = np.repeat(np.arange(len(texts.ends)), np.diff(texts.ends, prepend=0))
         column = words.astype(np.int64)  # of the run that begins at each word
@@ -176,16 +171,16 @@ class IMDBBags(Reviews):
                 found, counts = np.unique(run[whole], return_counts=True)
                 self.runs.append(found[counts >= self.min_count])
                 self.names += [f"{self.names[first]} {self.words[last]}" for first, last in self.split(self.runs[-1])]
-            kept = self.runs[further - 1]
-            place = kept.searchsorted(run)
-            column = np.where(whole & (np.append(kept, -1)[place] == run), width + place, -1)
+            chosen = self.runs[further - 1]
+            index = chosen.searchsorted(run)
+            column = np.where(whole & (np.append(chosen, -1)[index] == run), width + index, -1)
             cells.append((text[: len(column)][column >= 0], column[column >= 0]))
-            width += len(kept)
+            width += len(chosen)
         rows, columns = (np.concatenate(part) for part in zip(*cells, strict=True))
         return sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(len(texts.ends), width))
 
     def split(self, runs: np.ndarray) -> Iterator[tuple[int, int]]:
-        """The column of the beginning and the last word of each run."""
+        """Return the column of the beginning and the last word of each run."""
         return zip(*(part.tolist() for part in np.divmod(runs, len(self.words))), strict=True)
 
     def weighted(self, bags: sparse.csr_matrix) -> Bags:

@@ -1,4 +1,4 @@
-"""IMDB's 50,000 film reviews in the files that Keras publishes: found, read, and numbered word by word."""
+"""Files of IMDB's 50,000 film reviews, as Keras publishes them: found, read, and numbered word by word."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INDEX = download.Source(
     "imdb/imdb_word_index.json", PUBLISHED + "imdb_word_index.json", "md5:bfafd718b763782e994055a2d397834f"
 )
 
-# Words are numbered as keras.datasets.imdb.load_data does: the n-th most frequent is n + 3, and below are no words.
+# Words are numbered as by keras.datasets.imdb.load_data: the n-th most frequent is n + 3; lower numbers are not words.
 RESERVED = ("<PAD>", "<START>", "<UNK>", "<UNUSED>")
 START, UNKNOWN, FIRST = 1, 2, 3
 KERAS_SEED = 113  # it shuffles the reviews, which lie sorted by class, so that review 0 is the one that all books show
@@ -36,46 +36,50 @@ class Texts(NamedTuple):
     """Texts as word numbers.
 
     Attributes:
-        words: Of all texts, one after another, each beginning with START; int32 (n,).
-        ends: Where each text ends; int64 (texts,).
+        words: Numbers of the words of all texts, one text after another, each beginning with START; int32 (n,).
+        ends: End of each text in ``words``; int64 (texts,).
     """
 
     words: np.ndarray
     ends: np.ndarray
 
     def take(self, rows: np.ndarray) -> Texts:
-        """Some of the texts."""
+        """Return some of the texts."""
         starts = np.concatenate([[0], self.ends[:-1]])[rows]
         words = [self.words[start:end] for start, end in zip(starts, self.ends[rows], strict=True)]
         return Texts(np.concatenate(words), (self.ends[rows] - starts).cumsum())
 
-    def known(self, vocabulary: int) -> Texts:
-        """With words of a number from ``vocabulary`` on as UNKNOWN."""
+    def joined(self, more: Texts) -> Texts:
+        """Return these texts and more behind them."""
+        return Texts(np.concatenate([self.words, more.words]), np.concatenate([self.ends, len(self.words) + more.ends]))
+
+    def limited(self, vocabulary: int) -> Texts:
+        """Return the texts with UNKNOWN in place of numbers from ``vocabulary`` on."""
         return self._replace(words=np.where(self.words < vocabulary, self.words, np.int32(UNKNOWN)))
 
 
 def present(data: Any) -> None:
-    """Raises a UserError if the files that a configuration ``data`` reads are missing; called before torch is loaded."""
+    """Raise a UserError if the files of a configuration ``data`` are missing; called before torch is imported."""
     find(Path(data.folder))
 
 
 def find(folder: Path) -> tuple[Path, Path]:
-    """The reviews and the index of their words, below a data folder.
+    """Return the files of reviews and of the index of words, below a data folder.
 
     Raises:
-        UserError: They are not there and cannot be fetched.
+        UserError: One is missing and cannot be downloaded.
     """
     return download.find(folder, REVIEWS, "imdb.npz"), download.find(folder, INDEX, "imdb_word_index.json")
 
 
-def strange(path: Path, source: download.Source) -> list[str]:
-    """A note where a file is not the one that is published."""
+def unpublished(path: Path, source: download.Source) -> list[str]:
+    """Return a note if a file is not the published one."""
     found = download.checksum(path, source.digest)
     return [] if found == source.digest else [f"note: {path} is used, whose checksum is {found}, not {source.digest}"]
 
 
 def read(path: Path) -> dict[str, tuple[Texts, np.ndarray]]:
-    """The texts of train and test and their classes, 0 or 1, in the order in which Keras gives them.
+    """Read the texts of train and test and their classes, 0 or 1, in the order in which Keras returns them.
 
     Raises:
         UserError: The file is damaged, hostile, or not of Keras' layout.
@@ -92,7 +96,7 @@ def read(path: Path) -> dict[str, tuple[Texts, np.ndarray]]:
     except UserError as error:
         raise UserError(f"{path}: {error}; {official()}") from None
     except Exception as error:  # a damaged archive can raise anything
-        raise UserError(f"{path}: is damaged, or no .npz file ({type(error).__name__}: {error}); {official()}") from error
+        raise UserError(f"{path}: is damaged or not an .npz file ({type(error).__name__}: {error}); {official()}") from error
     return parts
 
 
@@ -101,7 +105,7 @@ def official() -> str:
 
 
 def member(archive: zipfile.ZipFile, name: str) -> Any:
-    """An array of numbers of an .npz file, or the lists that an array of objects is made of."""
+    """Return an array of numbers out of an .npz file, or an array of lists as a list."""
     if f"{name}.npy" not in archive.namelist():
         raise UserError(f"it holds no {name}")
     info = archive.getinfo(f"{name}.npy")
@@ -116,15 +120,15 @@ def member(archive: zipfile.ZipFile, name: str) -> Any:
 
 
 def check(lists: Any, labels: Any, split: str) -> None:
-    """Raises a UserError unless these are lists of words, and a class for each."""
+    """Raise a UserError unless these are lists of words, and a class for each."""
     if not isinstance(lists, list) or not all(type(words) is list for words in lists):
-        raise UserError(f"its x_{split} is no array of lists")
+        raise UserError(f"its x_{split} is not an array of lists")
     if sum(map(len, lists)) > WORDS:
         raise UserError(f"its x_{split} would have more than {WORDS:,} words")
     if set(map(type, chain.from_iterable(lists))) - {int}:
         raise UserError(f"its x_{split} holds something other than whole numbers")
     if any(words and not 1 <= min(words) <= max(words) < 2**30 for words in lists):
-        raise UserError(f"its x_{split} holds numbers that are no ranks of words, which count from 1")
+        raise UserError(f"its x_{split} holds numbers that are not ranks of words, which count from 1")
     if (
         not isinstance(labels, np.ndarray)
         or labels.ndim != 1
@@ -137,7 +141,7 @@ def check(lists: Any, labels: Any, split: str) -> None:
 
 
 def numbered(lists: list[list[int]]) -> Texts:
-    """Texts out of the ranks of their words."""
+    """Return texts with word numbers in place of ranks."""
     lengths = np.array([len(words) + 1 for words in lists], dtype=np.int64)
     ends = lengths.cumsum()
     started = chain.from_iterable(chain((START - FIRST,), words) for words in lists)
@@ -145,24 +149,24 @@ def numbered(lists: list[list[int]]) -> Texts:
 
 
 def read_index(path: Path) -> dict[str, int]:
-    """The rank of each word, the most frequent first.
+    """Read the rank of each word, 1 for the most frequent.
 
     Raises:
-        UserError: The file is damaged or something else.
+        UserError: The file is damaged or holds something else.
     """
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"it has more than {LARGEST:,} bytes")
         index = json.loads(path.read_bytes())
         if not isinstance(index, dict) or not all(type(rank) is int and rank > 0 for rank in index.values()):
-            raise ValueError("it is no mapping of words to ranks")
+            raise ValueError("it is not a mapping of words to ranks")
     except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"{path}: cannot be read ({error}); the official file is {INDEX.url} ({INDEX.digest})") from error
     return index
 
 
 def vocabulary(index: dict[str, int], most: int | None) -> tuple[str, ...]:
-    """The words by their numbers, at most so many with the reserved ones."""
+    """Return the words by number, at most ``most`` with the reserved ones."""
     names = list(RESERVED) + ["<UNUSED>"] * len(index)
     for word, rank in index.items():
         if rank <= len(index):
@@ -171,11 +175,11 @@ def vocabulary(index: dict[str, int], most: int | None) -> tuple[str, ...]:
 
 
 def split(text: str) -> list[str]:
-    """The words of a text as Keras' Tokenizer takes them."""
+    """Split a text into words as Keras' Tokenizer does."""
     return [word for word in text.lower().translate(FILTERED).split(" ") if word]
 
 
 def encode(texts: list[str], index: dict[str, int]) -> Texts:
-    """New texts, of whose words those without a rank are unknown."""
+    """Return new texts as word numbers; words without a rank become UNKNOWN."""
     unknown = UNKNOWN - FIRST
     return numbered([[index.get(word, unknown) for word in split(text)] for text in texts])

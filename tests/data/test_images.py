@@ -98,16 +98,15 @@ def test_files_without_gzip_are_the_same(files: Path) -> None:
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
     plain = mnist_cifar_files.mnist(files)
-    np.testing.assert_array_equal(plain.train[0], packed.train[0])
+    np.testing.assert_array_equal(plain.x, packed.x)
     assert plain.notes == []
 
 
 def test_cifar100_comes_out_of_its_folder_and_its_archive_alike(files: Path) -> None:
     folder, archive = mnist_cifar_files.cifar100(files), mnist_cifar_files.cifar100(DATA)
-    for split in ("train", "test"):
-        for ours, theirs in zip(getattr(folder, split), getattr(archive, split), strict=True):
-            np.testing.assert_array_equal(ours, theirs)
-    assert folder.train[0].shape == (60, 3, 32, 32)
+    np.testing.assert_array_equal(folder.x, archive.x)
+    np.testing.assert_array_equal(folder.y, archive.y)
+    assert folder.x[: folder.train].shape == (60, 3, 32, 32)
     assert folder.classes == archive.classes
     assert folder.classes[:2] == ("apple", "aquarium_fish")
 
@@ -145,13 +144,13 @@ CIFAR = "cifar-100-python/train"
         (TRAIN, lambda content: content + b"0", "has more"),
         (TRAIN, lambda content: b"\0\0\x08\x03" + b"\xff" * 12, "which no such file has"),
         (TRAIN, lambda content: content[:9], "which no such file has"),
-        (TRAIN, lambda content: b"hello", "should hold pictures in idx format, and begins like something else"),
-        (LABELS, lambda content: b"\0\0\x08\x01\0\0\0\x63" + content[8:-1], "has 100 pictures, and train-labels"),
+        (TRAIN, lambda content: b"hello", "should hold images in idx format, and begins like something else"),
+        (LABELS, lambda content: b"\0\0\x08\x01\0\0\0\x63" + content[8:-1], "has 100 images, and train-labels"),
         (TEST, lambda content: content[:-1] + b"\x0c", "label 29 is 12; digits are from 0 to 9"),
-        (CIFAR, lambda content: content["fine_labels"].pop(), "has 60 pictures, and must have as many fine_labels"),
+        (CIFAR, lambda content: content["fine_labels"].pop(), "has 60 images, and must have as many fine_labels"),
         (CIFAR, lambda content: content["fine_labels"].__setitem__(3, 6), "label 3 is 6; labels are from 0 to 5"),
         (CIFAR, lambda content: content.update(data=content["data"][:, :9]), "data must be bytes, 3,072 for each"),
-        (CIFAR, lambda content: content.pop("data"), "holds no data, so it is no file of CIFAR-100"),
+        (CIFAR, lambda content: content.pop("data"), "holds no data, so it is not a file of CIFAR-100"),
         (CIFAR, lambda content: content.update(data=os.path.join), "which is code; only arrays of numbers are read"),
         ("cifar-100-python/meta", lambda content: content.update(fine_label_names=[1]), "list of the classes' names"),
     ],
@@ -172,7 +171,7 @@ def test_swapped_files_and_cut_archives_are_named(call, files: Path) -> None:
     (files / LABELS).rename(files / TRAIN)
     (files / "away").rename(files / LABELS)
     _, _, err = call("data=mnist", "model=linear", f"data_dir={files}")
-    assert "should hold pictures in idx format, and begins like labels; are two files swapped?" in err
+    assert "should hold images in idx format, and begins like labels; are two files swapped?" in err
     (files / LABELS).write_bytes((files / TRAIN).read_bytes()[:-9])
     (files / TRAIN).write_bytes((DATA / TRAIN).read_bytes())
     _, _, err = call("data=mnist", "model=linear", f"data_dir={files}")

@@ -145,7 +145,7 @@ def claim(path: Path, width: int, height: int) -> None:
 
 BROKEN = {
     "zero bytes": (lambda path: path.write_bytes(b""), "empty"),
-    "text": (lambda path: path.write_text("no picture at all"), "no picture"),
+    "text": (lambda path: path.write_text("no picture at all"), "not an image"),
     "cut short": (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "truncated"),
     "cut in the header": (lambda path: path.write_bytes(path.read_bytes()[:20]), ""),
     "bomb": (lambda path: claim(path, 40_000, 40_000), "1600000000 pixels"),
@@ -186,7 +186,7 @@ def test_unreadable_files_are_left_out_or_refused(call, loose: Path, tmp_path: P
         (loose / f"bad{number}.jpg").write_text("no")
     status, out, err = call(*SMALL, ARCH, f"data.path={loose}", "hydra.run.dir=run")
     assert (status, err) == (0, "")
-    assert "7 of 13 files cannot be read as pictures: bad0.jpg (no picture), bad1.jpg" in out
+    assert "7 of 13 files cannot be read as images: bad0.jpg (not an image), bad1.jpg" in out
     assert "and 2 more; they are left out" in out
     assert len(pd.read_csv("run/predictions.csv")) == 6
     status, _, err = call(*SMALL, ARCH, f"data.path={loose}", "data.unreadable=refuse", "hydra.run.dir=other")
@@ -212,26 +212,26 @@ def spoilt(folder: Path) -> Path:
 
 
 REFUSED = {
-    "no such folder": (lambda p: p / "none", [], ["data.path=", "a folder of pictures"]),
-    "a file": (lambda p: folders(p, cats=1) / "cats" / "0.png", [], ["must be a folder of pictures"]),
-    "nothing": (lambda p: folders(p, cats=0) / "cats", [], ["holds no picture"]),
+    "no such folder": (lambda p: p / "none", [], ["data.path=", "a folder of"]),
+    "a file": (lambda p: folders(p, cats=1) / "cats" / "0.png", [], ["must be a folder of images"]),
+    "nothing": (lambda p: folders(p, cats=0) / "cats", [], ["holds no image"]),
     "no pictures": (
         lambda p: ((folders(p, a=0) / "a" / "notes.txt").write_text("no"), p / "p" / "a")[1],
         [],
-        ["no picture"],
+        ["no image"],
     ),
     "one class": (lambda p: folders(p, cats=9), [], ["one class only, cats", "data.path="]),
-    "an empty class": (lambda p: folders(p, cats=0, dogs=9), [], ["cats: holds no picture that can be read"]),
-    "a damaged class": (lambda p: spoilt(folders(p, cats=9, dogs=9)), [], ["cats has 0 pictures that can be read"]),
-    "a small class": (lambda p: folders(p, cats=2, dogs=9), [], ["cats has 2 pictures", "three"]),
-    "small classes": (lambda p: folders(p, a=3, b=3), [], ["too few pictures for each class", "data.validation"]),
+    "an empty class": (lambda p: folders(p, cats=0, dogs=9), [], ["cats: holds no image that can be read"]),
+    "a damaged class": (lambda p: spoilt(folders(p, cats=9, dogs=9)), [], ["cats has 0 images that can be read"]),
+    "a small class": (lambda p: folders(p, cats=2, dogs=9), [], ["cats has 2 images", "three"]),
+    "small classes": (lambda p: folders(p, a=3, b=3), [], ["data.test, data.validation: 6 rows cannot be divided"]),
     "loose ones too": (lambda p: (noise().save(folders(p, a=3, b=3) / "c.png"), p / "p")[1], [], ["also c.png"]),
-    "all damaged": (lambda p: spoilt(folders(p, cats=3)) / "cats", [], ["3 of 3 files cannot be read as pictures"]),
+    "all damaged": (lambda p: spoilt(folders(p, cats=3)) / "cats", [], ["3 of 3 files cannot be read as images"]),
     "crop": (lambda p: folders(p, a=1) / "a", ["data.crop_size=10"], ["crop_size=10", "resize_size=9"]),
     "memory": (
         lambda p: folders(p, a=1) / "a",
         ["data.resize_size=90000", "data.crop_size=90000"],
-        ["1 pictures of 90000 × 90000 take 23 GiB", "crop_size"],
+        ["1 images of 90000 × 90000 take 23 GiB", "crop_size"],
     ),
     "another model": (lambda p: folders(p, a=1) / "a", ["model=mlp", "~weights"], ["model=resnet50 weights=imagenet"]),
     "standardised twice": (
@@ -279,7 +279,7 @@ def test_pictures_without_classes_are_named(call, loose: Path) -> None:
         ]
     )
     names = ResNet18_Weights.DEFAULT.meta["categories"]
-    table = pd.read_csv("run/predictions.csv", index_col="picture")
+    table = pd.read_csv("run/predictions.csv", index_col="image")
     assert list(table.index) == [f"{number}.png" for number in range(6)]
     assert list(table) == [f"{part}_{place}" for place in (1, 2, 3, 4) for part in ("class", "probability")]
     for name, row in table.iterrows():
@@ -309,7 +309,7 @@ def test_names_that_a_font_or_formula_would_trip_over(call, loose: Path) -> None
         (loose / f"{number}.png").rename(loose / name)
     status, _, err = call(*SMALL, ARCH, f"data.path={loose}", "hydra.run.dir=run")
     assert (status, err) == (0, "")
-    assert {"$x_$.png", "图.png"} < set(pd.read_csv("run/predictions.csv")["picture"])
+    assert {"$x_$.png", "图.png"} < set(pd.read_csv("run/predictions.csv")["image"])
 
 
 def test_predict_says_how_pictures_are_named(call, loose: Path) -> None:
@@ -323,7 +323,7 @@ def test_predict_says_how_pictures_are_named(call, loose: Path) -> None:
 
 def test_a_folder_of_classes_trains_and_is_rebuilt(train, call) -> None:
     folder = train("run", *SMALL, ARCH, LABELLED, "trainer.max_epochs=2")
-    found, stored = result(folder), pd.read_csv(folder / "predictions.csv", index_col="picture")
+    found, stored = result(folder), pd.read_csv(folder / "predictions.csv", index_col="image")
     assert found["test"]["accuracy"] >= 0
     assert set(stored["actual"]) == {"zero", "one"}
     assert all(name.partition("/")[0] == actual for name, actual in stored["actual"].items())
@@ -332,7 +332,7 @@ def test_a_folder_of_classes_trains_and_is_rebuilt(train, call) -> None:
     assert f"{found['test']['loss']:.4f}" in out
     status, out, err = call(f"run={folder}", f"input={LABELLED.partition('=')[2]}", "output=out.csv", entry="predict")
     assert (status, err) == (0, "")
-    again = pd.read_csv("out.csv", index_col="picture")
+    again = pd.read_csv("out.csv", index_col="image")
     assert len(again) == 20
     shared = stored.drop(columns="actual")
     pd.testing.assert_frame_equal(again.loc[shared.index], shared, rtol=1e-5)
@@ -399,8 +399,8 @@ def test_any_run_on_pictures_predicts_a_folder(train, call, loose: Path) -> None
     status, out, err = call(f"run={folder}", f"input={loose}", "output=out.csv", entry="predict")
     assert (status, err) == (0, "")
     assert "6 predictions for 7 files" in out
-    assert "bad.png (no picture)" in out
-    table = pd.read_csv("out.csv", index_col="picture")
+    assert "bad.png (not an image)" in out
+    table = pd.read_csv("out.csv", index_col="image")
     state = weights(folder, "best")
     with Image.open(loose / "3.png") as image:
         grey = np.asarray(v2.functional.center_crop(v2.functional.resize(ImageOps.grayscale(image), 8), 8)) / 255
@@ -417,7 +417,7 @@ def test_a_table_is_no_folder_and_a_folder_no_table(train, call, loose: Path) ->
     (loose.parent / "empty").mkdir()
     for run, source, says in (
         (pictures, "new.csv", "reads pictures"),
-        (pictures, "empty", "holds no pictures"),
+        (pictures, "empty", "holds no images"),
         (table, str(loose), "give a CSV file"),
         (table, "none", "there is no such file"),
     ):

@@ -1,0 +1,111 @@
+"""A CSV file as a series: numbers by date, oldest first, evenly spaced, with its gaps filled."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from src.data import LARGEST
+from src.data.series import dates
+from src.errors import UserError
+
+
+def read(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read a CSV file that must have some columns.
+
+    Raises:
+        UserError: The file cannot be read, or lacks a column.
+    """
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"data.path={path}: cannot be read as CSV ({str(error).splitlines()[0]})") from error
+    if absent := [name for name in columns if name not in frame]:
+        mark = next((mark for mark in ";\t|" if len(frame.columns) == 1 and mark in frame.columns[0]), "")
+        hint = f"; its columns are separated by {mark!r}; separate them by commas" if mark else ""
+        raise UserError(
+            f"data: {path.name} has no column {', '.join(absent)}; choose from: {', '.join(map(str, frame))}{hint}"
+        )
+    return frame
+
+
+def regular(
+    frame: pd.DataFrame, columns: list[str], date: str | None, date_format: str | None, freq: str | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Order rows by date and space them evenly.
+
+    Args:
+        frame: Rows of a file.
+        columns: Columns to keep, as numbers.
+        date: Column of dates, oldest or newest first; None numbers the rows.
+        date_format: Format of the dates, see :func:`src.data.series.dates.read`.
+        freq: Frequency of the dates, see :func:`src.data.series.dates.spaced`.
+
+    Returns:
+        The columns as floats by date, NaN where a date or a value is missing; and notes on what was done.
+
+    Raises:
+        UserError: Names the line of the first value that is no number, or of the first date that is invalid, repeated or
+            out of order.
+    """
+    lines = frame.index + 2 if isinstance(frame.index, pd.RangeIndex) and frame.index.start == 0 else frame.index
+    series = frame[columns].apply(pd.to_numeric, errors="coerce").astype(float)
+    invalid = (series.isna() & frame[columns].notna()) | (series.abs() > LARGEST)
+    if invalid.to_numpy().any():
+        column = invalid.any().idxmax()
+        at = int(invalid[column].to_numpy().argmax())
+        raise UserError(f"line {lines[at]}, column {column}: {frame[column].iloc[at]} is not a number below {LARGEST:g}")
+    if not date:
+        return series.set_axis(pd.RangeIndex(len(series))), []
+    series.index = dates.read(frame[date], lines, date_format)
+    reverse = len(series) > 1 and series.index[0] > series.index[-1]
+    return dates.spaced(series[::-1] if reverse else series, freq), ["newest first: reversed"] if reverse else []
+
+
+def replaced(series: pd.DataFrame, column: str, replace: dict[Any, float]) -> pd.DataFrame:
+    """Replace values of a column, given by date or by row number.
+
+    Raises:
+        UserError: A date is not in the series, or a value is no number.
+    """
+    dated = isinstance(series.index, pd.DatetimeIndex)
+    for row, value in replace.items():
+        try:
+            label, number = (pd.Timestamp(str(row)) if dated else int(row)), float(value)
+        except (ValueError, TypeError):
+            label, number = None, 0.0
+        if label not in series.index:
+            name = f"a date of column {series.index.name}" if dated else "the number of a row"
+            raise UserError(f"data.replace={{{row}:{value}}}: must be {name} and the value to put there")
+        series.loc[label, column] = number
+    return series
+
+
+def filled(series: pd.DataFrame, missing: str, borders: list[int]) -> tuple[pd.DataFrame, list[str]]:
+    """Fill missing values.
+
+    Args:
+        series: Values by date, NaN where they are missing.
+        missing: ``refuse``, ``previous`` (the value before) or ``interpolate``.
+        borders: First rows of validation and test. No value behind a border fills a gap before it.
+
+    Returns:
+        The series without gaps, and a note if there were any.
+
+    Raises:
+        UserError: There are gaps, and ``missing`` is ``refuse``.
+    """
+    gaps = series.isna().any(axis=1)
+    if not gaps.any():
+        return series, []
+    first = dates.shown(series.index[gaps.to_numpy().argmax()])
+    count = f"rows that are missing or have no value: {int(gaps.sum())} of {len(series)}, first {first}"
+    if missing == "refuse":
+        raise UserError(f"{count}; fill them with data.missing=previous or data.missing=interpolate")
+    if missing == "interpolate":
+        parts = [series[start:end].interpolate() for start, end in pairwise([0, *borders, len(series)])]
+        series = pd.concat(parts)
+    return series.ffill().bfill(), [f"{count}; filled ({missing})"]

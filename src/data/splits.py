@@ -1,0 +1,86 @@
+"""Train, validation and test, and the rows that scaling is learnt from: the one place where rows are divided.
+
+**The test split chooses nothing.** Test rows are set aside first: by their position, by a seeded draw, or by the source's
+own files, never by what they hold (a stratified draw looks at the classes, and at nothing else). Validation is taken out of
+the other rows. Whatever is learnt from data (means, standard deviations, levels of a category, n-grams) is learnt from the
+rows of train, see :func:`fitting_rows`. Two settings break this rule, because some sources did: ``validation="test"`` and
+``scaling="all"``. Runs that use them are recorded with ``"honest": false``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from src.errors import UserError
+
+SPLITS = ("train", "val", "test")
+
+# Cuts rows in two, the second part a fraction (float) or a number (int) of them.
+Cut = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
+
+
+def divide(rows: int, test: float | np.ndarray, validation: float | str, cut: Cut) -> dict[str, np.ndarray]:
+    """Divide rows into train, validation and test.
+
+    Args:
+        rows: Number of rows.
+        test: Fraction of the rows, number of rows, or the test rows themselves where the source names them.
+        validation: Fraction or number of the remaining rows, or ``test`` to validate on the test rows as some sources do.
+        cut: :func:`in_order` or :func:`at_random`.
+
+    Returns:
+        Row numbers of ``train``, ``val`` and ``test``.
+
+    Raises:
+        UserError: There are too few rows for such splits.
+    """
+    every = np.arange(rows)
+    try:
+        rest, tested = (np.delete(every, test), test) if isinstance(test, np.ndarray) else cut(every, test)
+        train, val = (rest, tested) if isinstance(validation, str) else cut(rest, validation)
+        if not (len(train) and len(val) and len(tested)):
+            raise ValueError(f"train would have {len(train):,} rows, val {len(val):,} and test {len(tested):,}")
+    except ValueError as error:
+        raise UserError(
+            f"data.test, data.validation: {rows:,} rows cannot be divided so ({error}); change them, or give more rows"
+        ) from error
+    return {"train": train, "val": val, "test": tested}
+
+
+def in_order(rows: np.ndarray, part: float) -> tuple[np.ndarray, np.ndarray]:
+    """Cut off the last rows, as is due for a series: what is predicted comes after what is learnt from."""
+    first = max(0, len(rows) - (part if isinstance(part, int) else round(part * len(rows))))
+    return rows[:first], rows[first:]
+
+
+def at_random(seed: int, classes: np.ndarray | None = None) -> Cut:
+    """Return a cut by scikit-learn's ``train_test_split``, stratified by ``classes`` (rows,) where they are given."""
+
+    def cut(rows: np.ndarray, part: float) -> tuple[np.ndarray, np.ndarray]:
+        stratify = None if classes is None else classes[rows]
+        rest, drawn = train_test_split(rows, test_size=part, random_state=seed, stratify=stratify)
+        return rest, drawn
+
+    return cut
+
+
+def fitting_rows(parts: dict[str, np.ndarray], scaling: str) -> np.ndarray:
+    """Return the rows that scaling is learnt from: those of ``train``, ``all`` rows in order, or ``none``."""
+    if scaling == "all":
+        return np.unique(np.concatenate(list(parts.values())))
+    return parts["train"] if scaling == "train" else np.array([], dtype=int)
+
+
+def fit_scaler(values: np.ndarray | pd.DataFrame, rows: np.ndarray) -> StandardScaler:
+    """Return a scaler to mean 0 and standard deviation 1 by column, as ``rows`` of ``values`` have them.
+
+    Without any rows it changes nothing.
+    """
+    if not len(rows):
+        return StandardScaler().fit(np.array([[-1.0], [1.0]]).repeat(values.shape[1], axis=1))
+    return StandardScaler().fit(values.iloc[rows].to_numpy() if isinstance(values, pd.DataFrame) else values[rows])
