@@ -1,6 +1,6 @@
-"""``python -m benchmarks.compare [FOLDER]``: how long it takes to put 2,000 run folders side by side.
+"""``python -m benchmarks.compare [FOLDER]``: time of comparing 2,000 run folders.
 
-They are copies of the runs below a folder - or of five small ones, which it makes - each with a seed of its own.
+The folders are copies of the runs below FOLDER, or of five small runs that the benchmark makes, with different seeds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SMALL = ["-m", "data=nyse", "model=linear,ols,ridge,mlp,rnn", "trainer.max_epoch
 
 
 def copies(sources: list[Path], folder: Path) -> None:
-    """Copies runs, less their checkpoints, until there are enough; each round has its seed."""
+    """Copy runs without their checkpoints until there are enough; each round has its own seed."""
     for number in range(COUNT):
         source, copy = sources[number % len(sources)], folder / f"{number % len(sources)}" / f"{number // len(sources)}"
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns("*.ckpt"))
@@ -30,7 +30,7 @@ def copies(sources: list[Path], folder: Path) -> None:
 
 
 def main(logs: Path | None) -> None:
-    """Prints the time of the whole command, start-up and imports included, the best of three."""
+    """Print the shortest of three times of the whole command, with start-up and imports."""
     with tempfile.TemporaryDirectory() as folder:
         if logs is None:
             logs = Path(folder) / "sweep"
@@ -39,16 +39,16 @@ def main(logs: Path | None) -> None:
             )
         sources = [Path(run) for run in history.runs(logs).query("status in ['finished', 'stopped early']")["run"]]
         copies(sources, Path(folder) / "runs")
-        took, spent = [], []
+        elapsed, busy = [], []
         for _ in range(3):
             begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
             command = [sys.executable, "-m", "src.compare", f"{folder}/runs"]
             subprocess.run(command, check=True, capture_output=True)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            took.append(time.perf_counter() - begun)
-            spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    print(f"\n{COUNT:,} run folders, copies of {len(sources)}, side by side (at most 5 s)")
-    print(f"  python -m src.compare                    {min(took):.1f} s, of which {min(spent):.1f} s of a processor")
+            elapsed.append(time.perf_counter() - begun)
+            busy.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    print(f"\n{COUNT:,} run folders, copies of {len(sources)}, compared (at most 5 s)")
+    print(f"  python -m src.compare                    {min(elapsed):.1f} s, of which {min(busy):.1f} s of a processor")
 
 
 if __name__ == "__main__":

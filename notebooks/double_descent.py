@@ -23,46 +23,46 @@ PENALTY = 0.1
 
 
 def sample(points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points of y = sin x + noise: x (points,), uniform and in order, and y (points,)."""
+    """Draw points of y = sin x + noise: x (points,), uniform and sorted, and y (points,)."""
     random = np.random.default_rng(seed)
     x = np.sort(random.uniform(*RANGE, points))
     return x, np.sin(x) + random.normal(0, NOISE, points)
 
 
 def knots_at(x: np.ndarray, degrees: int) -> np.ndarray:
-    """Knots (degrees,): the ends of ``RANGE``, and between them quantiles of the points."""
+    """Return knots (degrees,): the ends of ``RANGE``, and quantiles of the points between them."""
     return np.concatenate([RANGE[:1], np.quantile(x, np.linspace(0, 1, degrees)[1:-1]), RANGE[1:]])
 
 
 def natural_basis(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
-    """Values (n, knots) of a basis of the natural cubic splines with these knots, as many as there are degrees of freedom.
+    """Return values (n, knots) of a basis of the natural cubic splines with these knots, one for each degree of freedom.
 
-    A natural spline is a cubic B-spline without curvature at either end. The basis is orthonormal among the coefficients of
-    such B-splines, as that of R's ``ns`` is.
+    A natural spline is a cubic B-spline without curvature at either end. The basis functions have orthonormal B-spline
+    coefficients, as those of R's ``ns``.
     """
     padded = np.concatenate([knots[:1].repeat(3), knots, knots[-1:].repeat(3)])
     splines = BSpline(padded, np.eye(len(knots) + 2), 3)
     curvature = splines.derivative(2)(knots[[0, -1]])  # (2, knots + 2)
-    flat = np.linalg.svd(curvature)[2][2:].T  # (knots + 2, knots): what has none
+    flat = np.linalg.svd(curvature)[2][2:].T  # (knots + 2, knots): coefficients without curvature
     return BSpline.design_matrix(x, padded, 3) @ flat
 
 
 def minimum_norm(basis: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Coefficients (degrees,) of least squared error, and of least norm among those where there are many."""
+    """Return the coefficients (degrees,) of least squared error; of several solutions, the one of least norm."""
     return np.linalg.lstsq(basis, y, rcond=None)[0]
 
 
 def fit(x: np.ndarray, y: np.ndarray, degrees: int, at: np.ndarray) -> np.ndarray:
-    """The fitted spline's values at other places."""
+    """Return values of the fitted spline at other x."""
     knots = knots_at(x, degrees)
     return natural_basis(at, knots) @ minimum_norm(natural_basis(x, knots), y)
 
 
 def errors(degrees: list[int], points: int = 20, samples: int = 50) -> pd.DataFrame:
-    """Mean squared errors by ``degrees``, the median over samples of ``points`` points each.
+    """Return mean squared errors by ``degrees``: medians over samples of ``points`` points each.
 
-    ``train`` is the error to the noisy points, ``test`` to 1,000 new ones, ``ridge`` the same of a fit with a penalty on the
-    squared norm of the coefficients, and ``norm`` that norm without the penalty.
+    ``train`` is the error on the noisy points, ``test`` on 1,000 new ones, ``ridge`` the test error of a fit with a penalty
+    on the squared norm of the coefficients, and ``norm`` the norm of the coefficients without the penalty.
     """
     rows, ridge = [], Ridge(PENALTY, fit_intercept=False)
     for seed in range(samples):
@@ -85,7 +85,7 @@ def errors(degrees: list[int], points: int = 20, samples: int = 50) -> pd.DataFr
 
 
 def draw_fit(x: np.ndarray, y: np.ndarray, degrees: int, ax: Axes) -> Axes:
-    """The points, the sine that they come from, and the fitted spline."""
+    """Plot the points, the sine without noise, and the fitted spline."""
     grid = np.linspace(*RANGE, 1000)
     ax.plot(grid, np.sin(grid), color=GREY, linewidth=1, label="sin x")
     ax.plot(grid, fit(x, y, degrees, grid), color=ORANGE, label="spline")
@@ -95,23 +95,23 @@ def draw_fit(x: np.ndarray, y: np.ndarray, degrees: int, ax: Axes) -> Axes:
 
 
 def draw_errors(errors: pd.DataFrame, ax: Axes, threshold: float, label: str) -> Axes:
-    """Columns ``train``, ``test`` and, where there is one, ``ridge`` by what the index counts, on logarithmic axes.
+    """Plot the columns ``train``, ``test`` and, if present, ``ridge`` against the index, on logarithmic axes.
 
     Args:
-        errors: One row for each size.
-        ax: Where to draw.
-        threshold: The size that is marked.
-        label: What is said of it.
+        errors: Errors, one row for each size of the model.
+        ax: Axes to draw into.
+        threshold: Size at which to draw a line.
+        label: Label of the line.
     """
     for name, color in (("train", BLUE), ("test", ORANGE), ("ridge", "black")):
         if name in errors:
             ax.plot(errors.index, errors[name], ".-", color=color, label="test, ridge penalty" if name == "ridge" else name)
     ax.axvline(threshold, color=GREY, linestyle="--", linewidth=1, label=label)
     ax.set(xscale="log", yscale="log", xlabel=errors.index.name, ylabel="mean squared error")
-    ax.set_ylim(bottom=errors["test"].min() / 30)  # an error of nothing has no place on this axis
+    ax.set_ylim(bottom=errors["test"].min() / 30)  # a logarithmic axis cannot show an error of zero
     ticks: list[float] = []
     for size in errors.index:
-        if not ticks or size > 1.4 * ticks[-1]:  # numbers that have room
+        if not ticks or size > 1.4 * ticks[-1]:  # labels that do not overlap
             ticks.append(size)
     ax.set_xticks(ticks)
     ax.xaxis.set_major_formatter(ScalarFormatter())

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,39 +19,50 @@ from src.config.app import app
 from src.config.compose import CONF
 from src.config.schema import check_terms
 from src.errors import UserError, nearest
-from src.reporting import reproduction
-from src.reporting.reproduction import Row
 from src.runs import files
+
+if TYPE_CHECKING:
+    from src.reporting.reproduction import Row
 
 
 def reproduce(config: DictConfig) -> None:
-    """Run the missing runs of the chosen rows, sweep by sweep, and write the table."""
+    """Run the missing runs of the chosen pairings, sweep by sweep, and write the table."""
     check_terms(config, but="data_dir")
-    table = rows(config)
+    pairings = chosen(config)
     files.check(Path(config.output))
-    sweeps = {sweep.folder: sweep for row in table for sweep in row.sweeps}  # rows may share a baseline
+    from src.reporting import reproduction  # imports pandas, which errors and --help do not need
+
+    rows = plan(config, pairings)
+    sweeps = {sweep.folder: sweep for row in rows for sweep in row.sweeps}  # rows may share a baseline
     refused = {folder: launch(sweep.arguments, folder) for folder, sweep in sweeps.items()}
-    files.write_text(reproduction.page(table, refused), Path(config.output))
+    files.write_text(reproduction.page(rows, refused), Path(config.output))
     print(f"\ntable: {config.output}")
 
 
-def rows(config: DictConfig) -> list[Row]:
-    """Return the chosen rows of the table.
+def chosen(config: DictConfig) -> list[dict[str, Any]]:
+    """Return the chosen pairings of ``conf/reproduce.yaml``, with their names.
 
     Raises:
         UserError: ``only`` names an unknown data set or pairing.
     """
-    pairings: Any = OmegaConf.to_container(config.pairings)
-    data_dir = "" if Path(str(config.data_dir)) == Path("data") else f"data_dir={config.data_dir}"
-    table = [reproduction.row(pairing, Path(config.folder), config.repeats, data_dir) for pairing in pairings]
+    listed: Any = OmegaConf.to_container(config.pairings)
+    pairings = [{"name": f"{pairing['data']}_{pairing['model']}"} | pairing for pairing in listed]
     if config.only is None:
-        return table
+        return pairings
     only = str(config.only).split(",") if isinstance(config.only, str) else [str(name) for name in config.only]
-    names = sorted({name for row in table for name in (row.data, row.name)})
+    names = sorted({name for pairing in pairings for name in (pairing["data"], pairing["name"])})
     for name in only:
         if name not in names:
             raise UserError(f"only={name}: is no documented data set or pairing; {nearest(name, names)}")
-    return [row for row in table if {row.data, row.name} & set(only)]
+    return [pairing for pairing in pairings if {pairing["data"], pairing["name"]} & set(only)]
+
+
+def plan(config: DictConfig, pairings: list[dict[str, Any]]) -> list[Row]:
+    """Return the rows of the table with the sweeps behind them."""
+    from src.reporting import reproduction
+
+    data_dir = "" if Path(str(config.data_dir)) == Path("data") else f"data_dir={config.data_dir}"
+    return [reproduction.row(pairing, Path(config.folder), config.repeats, data_dir) for pairing in pairings]
 
 
 def launch(arguments: list[str], folder: Path) -> str:

@@ -69,13 +69,13 @@ def row(pairing: dict[str, Any], folder: Path, repeats: int, data_dir: str) -> R
     """Plan a row of the table.
 
     Args:
-        pairing: Entry of ``pairings`` in ``conf/reproduce.yaml``.
+        pairing: Entry of ``pairings`` in ``conf/reproduce.yaml``, with its name.
         folder: Folder of all sweeps.
         repeats: Number of repeats unless the pairing has its own.
         data_dir: Override ``data_dir=…``, or an empty text for the default.
     """
     data, model, baseline = (pairing[key] for key in ("data", "model", "baseline"))
-    name, over, given = pairing.get("name", f"{data}_{model}"), pairing.get("over", "seed"), pairing.get("given", "").split()
+    name, over, given = pairing["name"], pairing.get("over", "seed"), pairing.get("given", "").split()
     count = pairing.get("repeats", repeats)
     last = [data_dir] if data_dir else []
 

@@ -99,7 +99,7 @@ def best_two(comparison: Comparison) -> str | None:
 def deterministic(runs: pd.DataFrame) -> bool:
     """Return whether the runs are of a baseline: without a training loop, no seed changes their results."""
     try:
-        return not trains(result.configuration(Path(runs["run"].iloc[0])).model)
+        return not trains(result.stored(Path(runs["run"].iloc[0])).model)
     except UserError:
         return False
 
@@ -179,12 +179,12 @@ def paired(pair: dict[str, Any], metric: str) -> Pair:
         raise UnpairedError("they were tested on different rows")
     scorers = []
     for number, table in enumerate(tables, 1):
-        measure = scorer(metric, table)
-        logged = pair[f"test.{metric}_{number}"]
-        # a threshold, several steps per row or other units: a metric that is not the logged one must not be resampled
-        if measure is None or not np.isclose(measure(np.ones((1, len(table))))[0], logged, rtol=1e-3, atol=1e-4):
+        logged, once = pair[f"test.{metric}_{number}"], np.ones((1, len(table)))
+        # a metric of several steps per row or in other units is not the logged one, and must not be resampled
+        fitting = [one for one in candidates(metric, table) if np.isclose(one(once)[0], logged, rtol=1e-3, atol=1e-4)]
+        if not fitting:
             raise UserError(f"{metric} cannot be computed from predictions.csv")
-        scorers.append(measure)
+        scorers.append(fitting[0])
     return Pair(scorers[0], scorers[1], len(tables[0]))
 
 
@@ -209,29 +209,33 @@ def draws(rows: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
         yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(float)
 
 
-def scorer(metric: str, predictions: pd.DataFrame) -> Scorer | None:
-    """Return a metric of a table of predictions as a function of the rows' counts; None for a metric without one."""
+def candidates(metric: str, predictions: pd.DataFrame) -> list[Scorer]:
+    """Return a metric of a table of predictions as functions of the rows' counts; none for a metric without one.
+
+    Accuracy has two: earlier versions measured it at a probability of 0.5, whatever threshold made the predictions.
+    """
     classes = [str(name).removeprefix("probability_") for name in predictions if str(name).startswith("probability_")]
     if "actual" not in predictions or "prediction" not in predictions:
-        return None
+        return []
+    scorers = []
+    if classes and metric == "accuracy":
+        correct = predictions["actual"].astype(str) == predictions["prediction"].astype(str)
+        scorers.append(mean(correct.to_numpy()))
     if len(classes) == 2 and metric in ("accuracy", "roc_auc", "pr_auc"):
         actual = (predictions["actual"].astype(str) == classes[1]).to_numpy()
         probability = predictions[f"probability_{classes[1]}"].to_numpy()
-        return mean((probability > 0.5) == actual) if metric == "accuracy" else area(metric, actual, probability)
-    if classes:
-        correct = predictions["actual"].astype(str) == predictions["prediction"].astype(str)
-        return mean(correct.to_numpy()) if metric == "accuracy" else None
-    if not pd.api.types.is_numeric_dtype(predictions["prediction"]):
-        return None
-    return regression(metric, predictions["actual"].to_numpy(float), predictions["prediction"].to_numpy(float))
+        scorers.append(mean((probability > 0.5) == actual) if metric == "accuracy" else area(metric, actual, probability))
+    if not classes and pd.api.types.is_numeric_dtype(predictions["prediction"]):
+        scorers += regression(metric, predictions["actual"].to_numpy(float), predictions["prediction"].to_numpy(float))
+    return scorers
 
 
 def mean(values: np.ndarray) -> Scorer:
     return lambda counts: counts @ values / counts.sum(1)
 
 
-def regression(metric: str, actual: np.ndarray, prediction: np.ndarray) -> Scorer | None:
-    """Return a metric that is made of means over rows."""
+def regression(metric: str, actual: np.ndarray, prediction: np.ndarray) -> list[Scorer]:
+    """Return a metric that is made of means over rows; none for any other."""
     squares, centred = mean((prediction - actual) ** 2), actual - actual.mean()
     offset, variance = mean(centred), mean(centred**2)
     scorers: dict[str, Scorer] = {
@@ -240,7 +244,7 @@ def regression(metric: str, actual: np.ndarray, prediction: np.ndarray) -> Score
         "rmse": lambda counts: np.sqrt(squares(counts)),
         "r2": lambda counts: 1 - squares(counts) / (variance(counts) - offset(counts) ** 2),
     }
-    return scorers.get(metric)
+    return [scorers[metric]] if metric in scorers else []
 
 
 def area(metric: str, actual: np.ndarray, score: np.ndarray) -> Scorer:

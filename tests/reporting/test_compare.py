@@ -18,6 +18,7 @@ from src.reporting import comparison, comparison_plots, significance, tables
 from src.runs import collect, history
 from src.runs import result as results
 
+STORED = ROOT / "tests" / "data" / "runs" / "before_rooms"
 ACTUAL = np.random.default_rng(0).normal(size=80)
 
 
@@ -58,9 +59,8 @@ def verdict(**options: Any) -> str:
 
 
 def test_real_runs_are_compared(call, hitters_sweep: Path) -> None:
-    nyse = ROOT / "tests" / "data" / "runs" / "before_rooms" / "nyse_rnn"
     files = ["--csv", "table.csv", "--html", "page.html", "--plots", "plots"]
-    status, out, err = call(str(hitters_sweep), str(nyse), *files, entry="compare")
+    status, out, err = call(str(hitters_sweep), str(STORED / "nyse_rnn"), *files, entry="compare")
     assert (status, err) == (0, "")
     runs = history.runs(hitters_sweep)
     linear = runs[runs["model"] == "linear"]["test.mae"]
@@ -201,10 +201,9 @@ def test_one_seed_of_each_network_gets_no_verdict_but_commands_for_more() -> Non
 def test_two_baselines_get_a_verdict_from_the_test_rows_of_one_seed() -> None:
     for model, noise in (("ols", 0.1), ("train_mean", 5.0)):
         run = leave(f"logs/{model}", model, noise=noise)
-        config = {"data": {}, "model": {"estimator": {}}, "task": {}, "threads": 1, "test_weights": "best"}
-        (run / ".hydra" / "config.yaml").write_text(json.dumps(config))
+        shutil.copy(STORED / "sweep" / "2_hitters_ols" / ".hydra" / "config.yaml", run / ".hydra")
     assert verdict().endswith("they differ, ols is better")
-    (Path("logs/ols/.hydra/config.yaml")).write_text(json.dumps(config | {"model": {"_partial_": True}}))
+    shutil.copy(STORED / "sweep" / "0_hitters_mlp" / ".hydra" / "config.yaml", "logs/ols/.hydra")
     assert "One seed is not enough" in verdict(), "one of the two is a network"
 
 
@@ -250,8 +249,6 @@ def weighted(metric: str, table: pd.DataFrame, counts: np.ndarray) -> float:
         "r2": metrics.r2_score,
         "accuracy": metrics.accuracy_score,
     }
-    if metric == "accuracy" and "probability_yes" in table:
-        prediction = np.where(table["probability_yes"] > 0.5, "yes", "no")
     return known[metric](actual, prediction, **options)
 
 
@@ -267,14 +264,15 @@ def test_resampled_metrics_are_scikit_learns(metric: str) -> None:
         metric = "accuracy"
     else:
         scores = random.uniform(size=60).round(1)  # with ties
-        table = pd.DataFrame({"prediction": "yes", "probability_no": 1 - scores, "probability_yes": scores})
+        table = pd.DataFrame(
+            {"prediction": np.where(scores > 0.3, "yes", "no"), "probability_no": 1 - scores, "probability_yes": scores}
+        )
         table["actual"] = random.choice(["no", "yes"], 60)
-    scorer = significance.scorer(metric, table)
-    assert scorer is not None
+    scorer, *_ = significance.candidates(metric, table)
     counts = np.concatenate(list(significance.draws(60, 5, seed=0)))
     assert counts.sum(1).tolist() == [60] * 5
     assert scorer(counts) == pytest.approx([weighted(metric, table, row) for row in counts])
-    assert significance.scorer("calibration_error", table) is None
+    assert significance.candidates("calibration_error", table) == []
 
 
 def test_the_documented_figure_is_a_diamond_and_each_run_a_dot() -> None:

@@ -1,21 +1,59 @@
 """The table of documented figures and ours."""
 
 import re
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import result
 
+from src.config.compose import compose
+from src.reporting import reproduction
+from src.reproduce import chosen, plan
 from src.runs import history
 
 
+def table(*overrides: str) -> list[list[str]]:
+    """The cells of the table's rows, from the runs below ``logs/reproduction``."""
+    config = compose("reproduce", list(overrides))
+    rows = plan(config, chosen(config))
+    refused = {sweep.folder: "no data" for row in rows for sweep in row.sweeps}
+    lines = reproduction.page(rows, refused).splitlines()
+    return [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][2:]
+
+
+def test_figures_are_taken_over_the_repeats_of_the_newest_experiment(hitters_sweep: Path) -> None:
+    folder = Path("logs/reproduction/hitters_mlp/honest")
+    for seed in (0, 1):
+        shutil.copytree(hitters_sweep / f"{seed}_hitters_linear", folder / f"{seed}_hitters_linear")
+    mae = history.runs(folder)["test.mae"]
+    (row,) = table("only=hitters_mlp", "repeats=2")
+    assert row[:5] == [
+        "hitters `mlp`",
+        "mae",
+        "221.83",
+        "not run: no data",
+        f"{mae.mean():.2f} ± {mae.std():.2f}",
+    ]
+    assert row[5] == "not run: no data (`train_mean`)"
+    (row,) = table("only=hitters_mlp", "repeats=1")
+    assert row[4] == f"{result(folder / '0_hitters_linear')['test']['mae']:.2f}", "one repeat"
+    newest = Path(shutil.copytree(folder / "0_hitters_linear", folder / "2_hitters_linear"))
+    content = result(newest) | {"started": "2036-01-01T00:00:00+00:00"}
+    (newest / "result.json").write_text(pd.Series(content).to_json())
+    with (newest / ".hydra" / "overrides.yaml").open("a") as overrides:
+        overrides.write("- model.dropout=0.5\n")
+    (row,) = table("only=hitters_mlp", "repeats=2")
+    assert "±" not in row[4], "another experiment is not pooled with the newest one"
+
+
 @pytest.mark.slow
-def test_the_table_stands_on_runs_that_are_not_run_twice(call) -> None:
+def test_finished_runs_are_not_run_again(call) -> None:
     status, _, err = call("only=hitters_ols,nyse_ols_days", "output=table.md", entry="reproduce")
     assert (status, err) == (0, "")
-    rows = [line for line in Path("table.md").read_text().splitlines() if line.startswith("| ")][2:]
-    assert len(rows) == 2
-    days, hitters = (row.strip("| ").split(" | ") for row in rows)
+    lines = [line for line in Path("table.md").read_text().splitlines() if line.startswith("| ")][2:]
+    days, hitters = (line.strip("| ").split(" | ") for line in lines)
     assert days[:5] == ["nyse `ols data.day_of_week=true`", "r2", "0.4596", "0.4596", "0.4573"]
     assert hitters[:5] == ["hitters `ols`", "mae", "259.72", "259.72", "257.60"]
     baseline = result(next(Path("logs/reproduction/hitters_train_mean/honest").glob("*/")))
@@ -28,7 +66,7 @@ def test_the_table_stands_on_runs_that_are_not_run_twice(call) -> None:
 
 
 @pytest.mark.slow
-def test_only_the_repeats_that_are_asked_for_count(call) -> None:
+def test_only_the_configured_repeats_count(call) -> None:
     for repeats in (2, 1):
         status, _, err = call("only=hitters_mlp", "output=table.md", f"repeats={repeats}", entry="reproduce")
         assert (status, err) == (0, "")

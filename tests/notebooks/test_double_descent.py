@@ -36,7 +36,7 @@ def test_test_error_peaks_where_interpolation_begins_and_falls_beyond() -> None:
     assert errors["ridge"].loc[21] < errors["test"].loc[21] / 5
 
 
-def test_pictures_show_fit_and_errors() -> None:
+def test_plots_show_fit_and_errors() -> None:
     x, y = double_descent.sample(20, seed=1)
     ax = double_descent.draw_fit(x, y, 20, Figure().add_subplot())
     spline = next(line for line in ax.get_lines() if line.get_label() == "spline")
