@@ -16,7 +16,7 @@ from src.config.overrides import written
 from src.errors import UserError, refuse, sentence
 from src.runs import result as results
 from src.runs.files import shown
-from src.runs.folder import claim
+from src.runs.folder import make
 from src.sweeps import supervisor
 from src.sweeps.arguments import is_resumed
 from src.sweeps.compose import JobLoader
@@ -67,7 +67,7 @@ def launched(config: DictConfig, context: HydraContext | None) -> Iterator[None]
 def claimed(config: DictConfig) -> Path:
     """Make the folder of a sweep, and tell its jobs; a resumed one has it already."""
     folder = Path(config.hydra.sweep.dir)
-    folder = folder if is_resumed(config) else claim(folder)
+    folder = folder if is_resumed(config) else make(folder)[0]
     config.hydra.sweep.dir = str(folder)
     with open_dict(config):  # jobs compose their configurations anew, from these overrides
         config.hydra.overrides.hydra.append(written("hydra.sweep.dir", str(folder.absolute())))

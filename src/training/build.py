@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import logging
+import sys
 import traceback
 import warnings
 from pathlib import Path
@@ -118,13 +120,13 @@ def cause_of(error: Exception, key: str) -> Exception:
         error: The error as it was caught; Hydra wraps what a class raises.
         key: Part of the configuration to name.
     """
-    wrapped = isinstance(error, InstantiationException)
-    cause = error.__cause__ if wrapped and isinstance(error.__cause__, Exception) else error
-    if isinstance(cause, UserError) or not isinstance(cause, TypeError | ValueError | InstantiationException):
-        return cause
-    frames = traceback.extract_tb(cause.__traceback__)
-    inside = [frame for frame in frames if not frame.filename.startswith(LIBRARIES) and frame.filename != __file__]
-    return cause if inside and not isinstance(cause, InstantiationException) else UserError(f"{key}: {sentence(cause)}")
+    cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+    if isinstance(cause, UserError) or not isinstance(cause, TypeError | ValueError | ImportError | InstantiationException):
+        return cast(Exception, cause)
+    files = {frame.filename for frame in traceback.extract_tb(cause.__traceback__)} - {__file__, inspect.getfile(Task)}
+    if any(not file.startswith((LIBRARIES, sys.base_prefix, "<")) for file in files):
+        return cast(Exception, cause)
+    return UserError(f"{key}: {sentence(error if isinstance(cause, ImportError) else cause)}")
 
 
 def trained_encoder(config: DictConfig, data: InMemory, folder: Path) -> nn.Module:

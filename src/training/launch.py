@@ -14,7 +14,7 @@ from rich import get_console
 
 from src.errors import UserError, refuse, sentence
 from src.runs.files import shown
-from src.runs.folder import claim, keep, undo
+from src.runs.folder import claim, keep, settle, undo
 from src.training import distributed
 from src.training.interrupt import stop_after_epoch
 from src.training.preflight import checked
@@ -64,16 +64,18 @@ def launch(config: DictConfig) -> float:
         with stop_after_epoch():
             run.run(config, folder, result)
     except run.Interrupted:
+        settle(folder)
         print(f"interrupted; resume it with: python -m src.train resume={shown(folder)}")
         raise SystemExit(130) from None
     except UserError:
-        if result["status"] != "failed":  # refused, so nothing has been recorded
-            undo(folder)
+        (settle if result["status"] == "failed" else undo)(folder)  # a run that is refused has recorded nothing
         raise
     except Exception as error:
+        settle(folder)
         print(own_traceback(error), file=sys.stderr)
         print(f"run folder: {shown(folder)}; train.log there has the whole traceback", file=sys.stderr)
         raise SystemExit(1) from None
+    settle(folder)
     summary.show(result, folder)
     if result["status"] in ("failed", "diverged"):
         raise SystemExit(1)

@@ -84,7 +84,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(call, tmp_path: Path, argu
 def test_an_absent_accelerator_is_refused_with_what_there_is(call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     status, _, err = call("accelerator=cuda")
-    assert (status, err) == (2, "error: accelerator=cuda: this machine has no such device; it has cpu\n")
+    assert (status, err) == (2, "error: accelerator=cuda: this machine has no such device; choose one of: cpu, auto\n")
 
 
 def test_auto_takes_cuda_and_never_mps(monkeypatch: pytest.MonkeyPatch) -> None:
