@@ -18,7 +18,7 @@ from src.config.overrides import key as key_of
 from src.config.schema import trains
 from src.data.datamodule import InMemory
 from src.errors import UserError, sentence
-from src.reporting import imagenet_labels, run_figures, summary
+from src.reporting import run_figures, summary
 from src.runs import history
 from src.runs import result as results
 from src.runs.settings import absolute
@@ -172,6 +172,8 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], fit: Fi
     result["seconds"]["setup"] = time.perf_counter() - clock
     if "train" not in data.splits:  # images without classes: nothing to train on
         begun = time.perf_counter()
+        from src.reporting import imagenet_labels  # only for images
+
         imagenet_labels.label(task, data, folder, accelerator, announce)
         result["seconds"]["test"] = time.perf_counter() - begun
         result["status"] = "finished"
