@@ -120,7 +120,8 @@ def excluded(runs: pd.DataFrame) -> list[str]:
     lines = [f"{run}: {reason}" for run, reason in zip(runs["run"], runs["reason"], strict=True) if reason]
     lines = [f"\nNot counted, {len(lines)} of {len(runs)} runs:", *lines] if lines else []
     if count := int(runs["repeated"].sum()):
-        lines.append(f"\n{count} runs were repeated later with the same settings, seeds and data; only the newest counts")
+        repeated = "1 run was" if count == 1 else f"{count} runs were"
+        lines.append(f"\n{repeated} repeated later with the same settings, seeds and data; only the newest counts")
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import pandas as pd
 from src.errors import UserError, nearest
 from src.reporting.tables import pm, signed
 from src.runs import history
-from src.runs.collect import CHOICES, aggregate, changed, differences
+from src.runs.collect import CHOICES, aggregate, changed
 
 HIDDEN = ("run", "error", "settings", "weights", "reason", "repeated", "experiment")  # columns of runs without use for --by
 SEVERAL = "several"  # in place of a monitor where the runs of a group have different ones
@@ -206,6 +207,22 @@ def notes(groups: pd.DataFrame, ranking: str) -> Iterator[str]:
         yield f"Ranked by mean {ranking}; below them runs that validated on the test rows, or scaled by them"
     if mixed := sorted({key for differing in groups["differing"] for key in differing}):
         yield f"* The runs of a line differ in more than their seeds, and ± includes that: {', '.join(mixed)}"
+
+
+def differences(runs: pd.DataFrame) -> pd.Series:
+    """Describe each run by its settings that not all of the runs have, with short keys where these are unambiguous."""
+    own = [changed(settings) for settings in runs["settings"]]
+    common = set.intersection(*(set(settings.items()) for settings in own))
+    keys = {key for settings in own for key in settings}
+    last = {key: re.sub(r".*\.(?=[^._])|.*\.(?=[^.]+\._)", "", key) for key in keys}  # _target_ alone has no meaning
+    names = list(last.values())
+    short = {key: name if names.count(name) == 1 else key for key, name in last.items()}
+    texts = [
+        " ".join(f"{short[key]}={settings[key]}" for key in sorted(settings) if (key, settings[key]) not in common)
+        for settings in own
+    ]
+    fingerprints = runs["experiment"].str.extract(r"( fingerprint=\w+)$")[0].fillna("")
+    return (pd.Series(texts, runs.index, dtype=str) + fingerprints).str.strip()
 
 
 def varied(runs: pd.DataFrame) -> pd.DataFrame:

@@ -5,29 +5,27 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from src.data.datamodule import Batch, InMemory
-from src.data.images.folder import Folder
-from src.tasks.classification import Classification
 from src.tasks.task import Task
+
+if TYPE_CHECKING:  # runs on numbers start without what images need
+    from src.data.images.folder import Folder
+    from src.tasks.classification import Classification
 
 MOST_SHOWN, MOST_DRAWN = 20, 48
 
 
 def label(task: Task, data: InMemory, folder: Path, accelerator: str, announce: bool) -> None:
     """Write ``predictions.csv`` and ``plots/contact_sheet.png``; print the labels of the first images if ``announce``."""
-    assert isinstance(task, Classification)
-    assert isinstance(data, Folder)
-    best = most_probable(task.to(accelerator).eval(), data)
+    best = most_probable(cast("Classification", task.to(accelerator).eval()), cast("Folder", data))
     best.to_csv(folder / "predictions.csv", float_format="%.7g")
     contact_sheet(folder / "plots" / "contact_sheet.png", data.splits["test"].x, best)
     if announce:
@@ -66,11 +64,12 @@ def show(best: pd.DataFrame) -> None:
 
 def contact_sheet(path: Path, images: Tensor, best: pd.DataFrame, columns: int = 4) -> None:
     """Draw the first images (n, 3, height, width) as the network reads them, each above its classes."""
+    from matplotlib.figure import Figure
+
     count = min(len(images), MOST_DRAWN)
     columns = min(columns, count)
     rows, lines = -(-count // columns), 1 + best.shape[1] // 2
     figure = Figure(figsize=(2.6 * columns, (2.7 + 0.16 * lines) * rows), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes:
         ax.axis("off")

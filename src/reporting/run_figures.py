@@ -13,28 +13,24 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor, nn
 
-from src.baselines.estimator import Estimator
 from src.data.datamodule import InMemory
 from src.networks import Attends
 from src.reporting import plots
-from src.tasks.classification import Binary, Classification
-from src.tasks.forecasting import Forecasting
-from src.tasks.reconstruction import Reconstruction
-from src.tasks.regression import Regression
 from src.tasks.task import Task
 
-# Plots of the predictions for the test split, by task and name of the file; the nearest base class of a task counts.
-PLOTS: dict[type[Task], dict[str, Callable[[pd.DataFrame, Axes], Axes]]] = {
-    Regression: {"predicted_against_actual": plots.predicted_against_actual, "residuals": plots.residuals},
-    Classification: {"confusion_matrix": plots.confusion_matrix},
-    Forecasting: {"predicted_against_actual": plots.predicted_against_actual, "residuals": plots.residuals},
-    Binary: {
+# Plots of the predictions for the test split, by task and name of the file; the nearest base class of a task counts. Classes
+# stand here by name, so that a run imports no task but its own.
+PLOTS: dict[str, dict[str, Callable[[pd.DataFrame, Axes], Axes]]] = {
+    "Regression": {"predicted_against_actual": plots.predicted_against_actual, "residuals": plots.residuals},
+    "Classification": {"confusion_matrix": plots.confusion_matrix},
+    "Forecasting": {"predicted_against_actual": plots.predicted_against_actual, "residuals": plots.residuals},
+    "Binary": {
         "confusion_matrix": plots.confusion_matrix,
         "roc": plots.roc,
         "precision_recall": plots.precision_recall,
         "calibration": plots.calibration,
     },
-    Reconstruction: {"reconstruction_error": plots.reconstruction_error},
+    "Reconstruction": {"reconstruction_error": plots.reconstruction_error},
 }
 
 
@@ -55,16 +51,16 @@ def draw(
     if len(epochs) > 1:
         best = result["best"]["epoch"]
         plots.save(images / "learning_curves.png", lambda ax: plots.learning_curves(epochs, ax, best=best))
-    if isinstance(task, Forecasting):
+    tasks = [kind.__name__ for kind in type(task).__mro__]
+    if "Forecasting" in tasks:
         table = table.rename(columns=lambda name: name.removesuffix("_1"))  # of several steps ahead, the first
-    drawings = next((PLOTS[kind] for kind in type(task).__mro__ if kind in PLOTS), {})
+    drawings = next((PLOTS[name] for name in tasks if name in PLOTS), {})
     for name, drawing in drawings.items():
         size = (12, 12) if name == "confusion_matrix" and len(data.spec.classes) > 30 else (6, 4)
         plots.save(images / f"{name}.png", functools.partial(drawing, table), size)
-    if isinstance(task.network, Estimator) and hasattr(task.network.estimator, "path"):
-        path = task.network.estimator.path(
-            {name: (task.network.frame(x[:]), y.numpy()) for name, (x, y, *_) in data.splits.items()}
-        )
+    network: Any = task.network
+    if hasattr(getattr(network, "estimator", None), "path"):
+        path = network.estimator.path({name: (network.frame(x[:]), y.numpy()) for name, (x, y, *_) in data.splits.items()})
         path.to_csv(folder / "path.csv", index=False, float_format="%.7g")
         plots.save(images / "path.png", functools.partial(plots.path, path))
     if len(data.spec.shape) == 3:  # images: (channels, height, width)
@@ -74,7 +70,7 @@ def draw(
     if isinstance(task.network, Attends) and len(data.spec.shape) == 2:
         steps = attended(task.network, *examples(data))
         plots.save(images / "attention.png", functools.partial(plots.attention, steps))
-    if isinstance(task, Reconstruction) and len(data.spec.shape) == 2:
+    if "Reconstruction" in tasks and len(data.spec.shape) == 2:
         steps = reconstructed(task.network, *examples(data))
         plots.save(images / "reconstruction.png", functools.partial(plots.reconstruction, steps))
 

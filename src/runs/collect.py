@@ -128,19 +128,3 @@ def aggregate(values: pd.Series, groups: pd.Series) -> pd.DataFrame:
         value) and ``count`` of values.
     """
     return values.groupby(groups, sort=False).agg(mean="mean", sd="std", count="count")
-
-
-def differences(runs: pd.DataFrame) -> pd.Series:
-    """Describe each run by its settings that not all of the runs have, with short keys where these are unambiguous."""
-    own = [changed(settings) for settings in runs["settings"]]
-    common = set.intersection(*(set(settings.items()) for settings in own))
-    keys = {key for settings in own for key in settings}
-    last = {key: re.sub(r".*\.(?=[^._])|.*\.(?=[^.]+\._)", "", key) for key in keys}  # _target_ alone has no meaning
-    names = list(last.values())
-    short = {key: name if names.count(name) == 1 else key for key, name in last.items()}
-    texts = [
-        " ".join(f"{short[key]}={settings[key]}" for key in sorted(settings) if (key, settings[key]) not in common)
-        for settings in own
-    ]
-    fingerprints = runs["experiment"].str.extract(r"( fingerprint=\w+)$")[0].fillna("")
-    return (pd.Series(texts, runs.index, dtype=str) + fingerprints).str.strip()

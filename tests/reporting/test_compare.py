@@ -313,7 +313,7 @@ def test_different_metrics_of_a_data_set_have_tables_of_their_own() -> None:
         (["logs", "--metric", "bleu"], "there are mae, rmse"),
         (["logs", "--csv", "none/table.csv"], "--csv=none/table.csv: must be a file in a folder that exists"),
         (["logs", "--html", "logs"], "--html=logs: must be a file"),
-        (["logs", "--plots", "none/pictures"], "--plots=none/pictures: must be a folder"),
+        (["logs", "--plots", "none/plots"], "--plots=none/plots: must be a folder"),
         (["logs", "--plots", "file"], "--plots=file: must be a folder"),
         (["logs", "--sort"], "unrecognized arguments: --sort"),
     ],
@@ -335,7 +335,7 @@ def test_torch_is_not_needed_to_compare() -> None:
         seeds(model, 0.5 if model == "near" else 0.6, count=2)
     program = (
         "import sys; from src.compare import main\n"
-        "sys.argv[1:] = ['logs', '--html', 'page.html', '--plots', 'pictures']; main()\n"
+        "sys.argv[1:] = ['logs', '--html', 'page.html', '--plots', 'plots']; main()\n"
         "assert not {'torch', 'lightning'} & set(sys.modules)"
     )
     ended = shell("-c", program)
