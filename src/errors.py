@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import sys
+import traceback
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -31,3 +33,18 @@ def nearest(name: str, known: list[str]) -> str:
         return f"did you mean {near[0]}?"
     shown = known if len(known) <= 20 else sorted({key.split(".")[0] for key in known})
     return f"there are {', '.join(shown)}"
+
+
+def own_traceback(error: Exception) -> str:
+    """Return a traceback without the frames of installed packages, except the last one: the user's code comes first.
+
+    The frames of Labbook that lead to the user's code are left out too; if the error is Labbook's own, they stay.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    rooms = [str(Path(__file__).parent / room) for room in ("training", "tasks", "reporting")]
+    own = [frame for frame in frames if not frame.filename.startswith((sys.prefix, sys.base_prefix))]
+    theirs = [frame for frame in own if not frame.filename.startswith(tuple(rooms))] or own
+    if frames and frames[-1] not in theirs:
+        theirs.append(frames[-1])
+    lines = traceback.format_list(theirs) + traceback.format_exception_only(error)
+    return "Traceback (most recent call last):\n" + "".join(lines).rstrip()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich import get_console
 
-from src.errors import UserError, refuse, sentence
+from src.errors import UserError, own_traceback, refuse, sentence
 from src.runs.files import shown
 from src.runs.folder import claim, keep, settle, undo
 from src.training import distributed
@@ -80,18 +79,3 @@ def launch(config: DictConfig) -> float:
     if result["status"] in ("failed", "diverged"):
         raise SystemExit(1)
     return result["best"][config.monitor] if result["best"] else float("nan")
-
-
-def own_traceback(error: Exception) -> str:
-    """Return a traceback without the frames of installed packages, except the last one: the user's code comes first.
-
-    The frames of Labbook that lead to the user's code are left out too; if the error is Labbook's own, they stay.
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    rooms = [str(Path(__file__).parents[1] / room) for room in ("training", "tasks", "reporting")]
-    own = [frame for frame in frames if not frame.filename.startswith((sys.prefix, sys.base_prefix))]
-    theirs = [frame for frame in own if not frame.filename.startswith(tuple(rooms))] or own
-    if frames and frames[-1] not in theirs:
-        theirs.append(frames[-1])
-    lines = traceback.format_list(theirs) + traceback.format_exception_only(error)
-    return "Traceback (most recent call last):\n" + "".join(lines).rstrip()
