@@ -33,6 +33,7 @@ lint: dev ## ruff and mypy
 
 bench: dev ## speed, as ratios to a bare PyTorch loop in the same run
 	@$(PY) -m benchmarks.speed
+	@$(PY) -m benchmarks.startup
 	@$(PY) -m benchmarks.forecast
 	@[ ! -d data/physionet2012 ] || $(PY) -m benchmarks.physionet data
 	@[ ! -f data/imdb/imdb.npz ] || $(PY) -m benchmarks.imdb data

@@ -33,7 +33,7 @@ def checked(
         config_name: Name of its primary file in `conf/`.
         overrides: Overrides that it was composed from.
         several: True for one of several runs that are launched together.
-        stored: Folder of the run or sweep that overrides come from, if they were not all typed.
+        stored: Folder that overrides come from, if they were not all typed.
 
     Raises:
         UserError: The run cannot work.
