@@ -12,7 +12,8 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from src.config.app import app
-from src.config.schema import TERMS, check_term, check_terms, shown
+from src.config.ranges import of_arguments
+from src.config.schema import check_range, check_ranges, shown
 from src.data.clinical import records
 from src.errors import UserError
 from src.runs import files
@@ -23,11 +24,12 @@ def impute(config: DictConfig) -> None:
     if "imputer" not in config.data:
         raise UserError("data: only physionet2012 has gaps to fill")
     names = list(config.imputer) if OmegaConf.is_list(config.imputer) else [config.imputer]
-    check_terms(config, but="imputer")
+    check_ranges(config)
+    imputers = of_arguments(OmegaConf.to_container(config))["data.imputer"]
     for name in names:
-        check_term("imputer", name)
+        check_range("imputer", name, imputers)
     if not names:
-        raise UserError(f"imputer=[]: give at least one; imputer must be {TERMS['imputer'].says}")
+        raise UserError(f"imputer=[]: give at least one; imputer must be {imputers.says}")
     if config.output and len(names) != 1:
         raise UserError(
             f"output={config.output}: is one file, and imputer={shown(names)} asks for {len(names)}; leave it out"

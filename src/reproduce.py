@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.app import app
 from src.config.compose import CONF
-from src.config.schema import check_terms
+from src.config.schema import check_ranges
 from src.errors import UserError, nearest
 from src.runs import files
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def reproduce(config: DictConfig) -> None:
     """Run the missing runs of the chosen pairings, sweep by sweep, and write the table."""
-    check_terms(config, but="data_dir")
+    check_ranges(config)
     pairings = chosen(config)
     files.check(Path(config.output))
     from src.reporting import reproduction  # imports pandas, which errors and --help do not need

@@ -1,13 +1,18 @@
-"""What the values of a configuration must be, by the field's terms: the last part of a key."""
+"""What values may be: ranges by name, and the arguments of Labbook's classes that have one (``conf/ranges.yaml``)."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
 
-class Term(NamedTuple):
+from src.config.compose import CONF
+
+
+class Range(NamedTuple):
     """What a value must be, in words and as a test."""
 
     says: str
@@ -18,172 +23,100 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def whole(low: int, high: int = 2**31 - 1) -> Term:
+def whole(low: int, high: int = 2**31 - 1) -> Range:
     says = f"a whole number from {low} to {high:,}" if high < 2**31 - 1 else f"a whole number of at least {low}"
-    return Term(says, lambda value: type(value) is int and low <= value <= high)
+    return Range(says, lambda value: type(value) is int and low <= value <= high)
 
 
-def choice(*options: Any) -> Term:
-    return Term(f"one of {', '.join(map(str, options))}", lambda value: value in options)
+def choice(*options: Any) -> Range:
+    names = ", ".join("null" if option is None else str(option) for option in options)
+    return Range(f"one of {names}", lambda value: value in options)
 
 
-def optional(term: Term) -> Term:
-    return Term(f"{term.says}, or null", lambda value: value is None or term.holds(value))
+def optional(term: Range) -> Range:
+    return Range(f"{term.says}, or null", lambda value: value is None or term.holds(value))
 
 
-def each(term: Term) -> Term:
+def each(term: Range) -> Range:
     """One value, or a list of them."""
-    return Term(
+    return Range(
         f"{term.says}, or a list of such",
         lambda value: all(map(term.holds, value)) if isinstance(value, list) else term.holds(value),
     )
 
 
-def listed(term: Term) -> Term:
-    return Term(f"a list of {term.says}", lambda value: isinstance(value, list) and all(map(term.holds, value)))
+def listed(term: Range) -> Range:
+    return Range(f"a list of {term.says}", lambda value: isinstance(value, list) and all(map(term.holds, value)))
 
 
-positive = Term("a number above 0", lambda value: is_number(value) and 0 < value < float("inf"))
-not_negative = Term("a number of at least 0", lambda value: is_number(value) and 0 <= value < float("inf"))
-share = Term("a number from 0 to below 1", lambda value: is_number(value) and 0 <= value < 1)
-part = Term("a number between 0 and 1", lambda value: is_number(value) and 0 < value < 1)
-flag = Term("true or false", lambda value: isinstance(value, bool))
-name = Term("a name", lambda value: isinstance(value, str) and bool(value))
+def distinct(value: Any, least: int) -> bool:
+    """Return whether a value is a list of at least ``least`` items, each once."""
+    return isinstance(value, list) and len(value) >= least and len(set(map(str, value))) == len(value)
 
-# What a data set gives to a network: ``prefixes`` are series of different lengths, padded at their end; ``masked`` series
-# hold for each feature its value, whether it was observed, and the time since it was.
-KINDS = ("table", "series", "prefixes", "masked", "tokens", "bag", "image")
 
-TERMS: dict[str, Term] = {
-    # data
-    "batch_size": whole(1),
-    "clip": optional(positive),
-    "color": share,
-    "crop": whole(0),
-    "crop_size": whole(1),
-    "day_of_week": flag,
-    "descriptors": flag,
-    "ends": whole(1),
-    "erasing": share,
-    "eval_batch_size": whole(1),
-    "every_step": flag,
-    "date_format": optional(name),
-    "features": optional(
-        Term(
-            "a list of column names, each once",
-            lambda v: isinstance(v, list) and len(v) > 0 and all(map(name.holds, v)) and len(set(v)) == len(v),
-        )
+positive = Range("a number above 0", lambda value: is_number(value) and 0 < value < float("inf"))
+not_negative = Range("a number of at least 0", lambda value: is_number(value) and 0 <= value < float("inf"))
+part = Range("a number between 0 and 1", lambda value: is_number(value) and 0 < value < 1)
+flag = Range("true or false", lambda value: isinstance(value, bool))
+name = Range("a name", lambda value: isinstance(value, str) and bool(value))
+
+# Words of conf/ranges.yaml: a range, or a function that takes the words after it.
+NAMES: dict[str, Range] = {
+    "positive": positive,
+    "not_negative": not_negative,
+    "part": part,
+    "flag": flag,
+    "name": name,
+    "fraction": Range("a number from 0 to below 1", lambda value: is_number(value) and 0 <= value < 1),
+    "closed_fraction": Range("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1),
+    "positive_fraction": Range("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1),
+    "validation": Range("a fraction between 0 and 1, or test", lambda value: value == "test" or part.holds(value)),
+    "columns": Range("a list of column names, each once", lambda value: distinct(value, 1) and all(map(name.holds, value))),
+    "path": Range(
+        "a file that exists, or a folder of images", lambda value: isinstance(value, str) and Path(value).exists()
     ),
-    "fine": flag,
-    "flip": flag,
-    "freq": optional(name),
-    "frequency": Term(
+    "frequency": Range(
         "a number above 0, or the two ends of a range, lower first",
         lambda value: (
             positive.holds(value)
             or (isinstance(value, list) and len(value) == 2 and all(map(positive.holds, value)) and value[0] <= value[1])
         ),
     ),
-    "horizon": whole(1, 10_000),
-    "imputer": choice("zero", "mean", "locf", "linear", "saits", "brits"),
-    "labels": Term("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1),
-    "lags": whole(1, 10_000),
-    "length": optional(whole(1)),
-    "longest": whole(1, 10_000),
-    "min_count": whole(1),
-    "mix": choice("mixup", "cutmix", None),
-    "missing": choice("refuse", "previous", "interpolate"),
-    "normalize": flag,
-    "ngrams": whole(1, 5),
-    "noise": not_negative,
-    "origins": whole(1),
-    "outputs": choice(1, 2),
-    "path": optional(
-        Term("a file that exists, or a folder of pictures", lambda value: isinstance(value, str) and Path(value).exists())
-    ),
-    "pad_to": whole(1),
-    "phase": Term("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1),
-    "pickle": optional(name),
-    "resize": optional(whole(1)),
-    "resize_size": whole(1),
-    "rotation": not_negative,
-    "repeats": whole(1),
-    "roll_out": optional(whole(1)),
-    "sampler": choice("balanced", None),
-    "samples": whole(4),
-    "scaling": choice("train", "all", "none"),
-    "season": whole(1),
-    "squash": flag,
-    "split_seed": whole(0, 2**32 - 1),
-    "steps": whole(1),
-    "stride": whole(1),
-    "target": name,
-    "test": part,
-    "top": whole(1, 1000),
-    "transform": choice("standard", "normal_scores"),
-    "unreadable": choice("skip", "refuse"),
-    "validation": Term("a share between 0 and 1, or test", lambda value: value == "test" or part.holds(value)),
-    "vocabulary": optional(whole(5)),
-    "view": choice("imputed", "masked", "summaries"),
-    "waves": Term(
+    "waves": Range(
         "a list of two or more of sine, square, triangle, sawtooth, each once",
-        lambda value: (
-            isinstance(value, list)
-            and {"sine", "square", "triangle", "sawtooth"} >= set(map(str, value))
-            and len(set(map(str, value))) == len(value) >= 2
-        ),
+        lambda value: distinct(value, 2) and {"sine", "square", "triangle", "sawtooth"} >= set(map(str, value)),
     ),
-    "weighting": choice("binary", "counts", "tfidf"),
-    "window": optional(whole(1)),
-    "windows": choice("fixed", "prefixes"),
-    # networks and baselines
-    "accepts": listed(choice(*KINDS)),
-    "channels": listed(whole(1)),
-    "dropout": each(share),
-    "embedding_size": whole(1),
-    "encoder": Term("the folder of a finished autoencoder's run", lambda value: name.holds(value) and value != "???"),
-    "head_dropout": share,
-    "hidden_size": whole(1),
-    "input": choice(*KINDS),
-    "input_dropout": share,
-    "replicas": whole(1),
-    "size": whole(1),
-    "num_layers": whole(1),
-    "tasks": listed(name),
-    "weights": name,
-    "vectors": optional(name),
-    "width": whole(1),
-    "widths": listed(whole(1)),
-    # tasks and training
-    "alpha": positive,
-    "check_val_every_n_epoch": whole(1),
-    "confirm": flag,
-    "class_weights": Term(
+    "class_weights": Range(
         "balanced, or a list of numbers above 0, or null",
         lambda value: value in (None, "balanced") or (isinstance(value, list) and all(map(positive.holds, value))),
     ),
-    "decay": part,
-    "devices": whole(1, 1024),
-    "epochs": whole(1),
-    "forgetting": choice("tanh", "shifted_tanh", None),
-    "gradient_clip": optional(positive),
-    "l1": not_negative,
-    "learn_padding": flag,
-    "level": part,
-    "limit_test_batches": positive,
-    "limit_train_batches": positive,
-    "limit_val_batches": not_negative,
-    "lr": positive,
-    "max_epochs": whole(1),
-    "min_delta": not_negative,
-    "momentum": share,
-    "num_nodes": whole(1, 1024),
-    "on_error": choice("continue", "stop"),
-    "patience": whole(1),
-    "precision": choice("32-true", "bf16-mixed", "16-mixed"),
-    "seed": whole(0, 2**32 - 1),
-    "test_weights": choice("best", "last"),
-    "threads": optional(whole(1)),
-    "trust": flag,
-    "weight_decay": not_negative,
 }
+WRAPPERS: dict[str, Callable[[Range], Range]] = {"optional": optional, "each": each, "list": listed}
+FUNCTIONS: dict[str, Callable[..., Range]] = {"whole": whole, "choice": choice}
+
+
+def read(words: str) -> Range:
+    """Return the range that words such as ``optional whole 1`` or ``choice mixup cutmix null`` describe."""
+    first, _, rest = words.partition(" ")
+    if first in WRAPPERS:
+        return WRAPPERS[first](read(rest))
+    return FUNCTIONS[first](*map(yaml.safe_load, rest.split())) if first in FUNCTIONS else NAMES[first]
+
+
+@functools.cache
+def of_classes() -> dict[str, dict[str, Range]]:
+    """Return the ranges of arguments by class; a class of the user's own has none, whatever its arguments are called."""
+    stored = yaml.load((CONF / "ranges.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    rules = {target: arguments for target, arguments in stored.items() if not target.startswith("_")}
+    return {target: {key: read(words) for key, words in arguments.items()} for target, arguments in rules.items()}
+
+
+def of_arguments(config: Any, path: str = "") -> dict[str, Range]:
+    """Return the ranges of a plain configuration's values by dotted key, for each class that it names."""
+    found: dict[str, Range] = {}
+    if isinstance(config, dict):
+        for argument, term in of_classes().get(str(config.get("_target_")), {}).items():
+            found[f"{path}{argument}"] = term
+        for key, value in config.items():
+            found |= of_arguments(value, f"{path}{key}.")
+    return found

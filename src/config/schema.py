@@ -1,7 +1,7 @@
-"""Checks a composed configuration - keys, types, ranges, the pairing - before anything heavy is imported.
+"""Checks of a composed configuration - keys, types, ranges, the pairing - before anything heavy is imported.
 
-A value is checked by its name: the field's terms mean the same wherever they occur, so a new data set or network that
-uses them needs no line here. A name that the table lacks must keep the type it has in its YAML file.
+A key of the table in :mod:`src.config.keys` means the same in every run. An argument of one of Labbook's classes has the
+range that ``conf/ranges.yaml`` gives for that class. Any other value must keep the type that it has in its YAML file.
 """
 
 from __future__ import annotations
@@ -10,86 +10,89 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from src.config import keys
 from src.config.app import unknown_key
 from src.config.compose import CONF, leaves, options
 from src.config.overrides import key as key_of
-from src.config.ranges import TERMS, is_number
+from src.config.ranges import Range, is_number, of_arguments
 from src.errors import UserError
-
-# Arguments of other libraries' classes, as of scikit-learn's in conf/model: these may be added with +, and the class itself
-# has the last word on them.
-OPEN = ("trainer.", "callbacks.", "logger.", "task.optimizer.", "task.scheduler.", "task.loss.", "task.metrics.")
-
-
-# Lightning's own ways to what is done here in another.
-INSTEAD = {
-    "trainer.accumulate_grad_batches": "every batch is a step; take a larger data.batch_size",
-    "trainer.fast_dev_run": "use debug=one_batch",
-    "trainer.gradient_clip_val": "use task.gradient_clip",
-    "trainer.max_steps": "use trainer.max_epochs",
-    "trainer.overfit_batches": "use debug=overfit",
-}
-
-# What only the training loop reads; a baseline is fitted in closed form and has none.
-LOOP_ONLY = ("trainer.", "callbacks.", "task.optimizer", "scheduler", "task.scheduler", "task.gradient_clip", "task.l1")
 
 
 def ignored(config: DictConfig, overrides: list[str]) -> list[str]:
     """Return the overrides that have no effect on a baseline, which has no training loop."""
-    return [] if trains(config.model) else [text for text in overrides if key_of(text).startswith(LOOP_ONLY)]
+    return [] if trains(config.model) else [text for text in overrides if keys.of(key_of(text)).loop]
 
 
 def trains(model: DictConfig) -> bool:
-    """Whether a model is a network (finished with the data's shapes, trained by epochs) and not a baseline."""
+    """Return whether a model is a network, which the data's shapes complete and epochs train, and not a baseline."""
     return bool(model.get("_partial_", False))
 
 
 def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> None:
-    """Raises a UserError for the first value of ``config`` that cannot work.
+    """Raise a UserError for the first value of ``config`` that cannot work.
 
     Args:
-        config: The composed configuration.
-        reference: The same choices of groups without any value from the command line; it gives the known keys and types.
+        config: Composed configuration.
+        reference: The same choices of groups without any value from the command line; it gives the keys and types.
         data: Name of the chosen data set.
         model: Name of the chosen model.
     """
-    check_terms(config)  # first what other values are derived from
-    values = leaves(OmegaConf.to_container(config, resolve=True))
-    known = leaves(OmegaConf.to_container(reference, resolve=True))
+    check_described(config, data, model)
+    check_ranges(config)  # first the values that others are derived from
+    plain = OmegaConf.to_container(config, resolve=True)
+    values, ranges = leaves(plain), of_arguments(plain)
+    usual = leaves(OmegaConf.to_container(reference, resolve=True))
+    groups = {key[:dot] for key in usual for dot, sign in enumerate(key) if sign == "."}
     for key, value in values.items():
-        if key in INSTEAD:
-            raise UserError(f"{key}: {INSTEAD[key]}")
-        if key not in known and any(other.startswith(key + ".") for other in known) and not may_be_null(key, value):
+        part, meaning = key.split(".")[0], keys.of(key)
+        if meaning.instead:
+            raise UserError(f"{key}: {meaning.instead}")
+        if key not in usual and key in groups and not may_be_null(key, value):
             raise UserError(f"{key}={shown(value)}: is a group of keys; set the keys below it")
-        if key.startswith(("callbacks.", "logger.")) and key.count(".") == 1 and value is not None:
+        if part in ("callbacks", "logger") and key.count(".") == 1 and value is not None:
             raise UserError(f"{key}={shown(value)}: must be a class with its arguments, as in {key}._target_=...")
-        sklearn = key.startswith("model.") and str(config.model.get("_target_")).startswith("sklearn.")
-        free = sklearn or key.startswith(OPEN) or known.get(key.rpartition(".")[0]) == {}  # an empty mapping takes any key
-        if key not in known and not free and not any(other.startswith(key + ".") for other in known):
-            raise UserError(unknown_key(key, list(known)))
-        check_term(key, value)
-        if key.rpartition(".")[2] not in TERMS and not same_type(value, known.get(key)):
-            raise UserError(f"{key}={shown(value)}: must be {kind(known[key])}, as in {key}={shown(known[key])}")
+        sklearn = part == "model" and str(config.model.get("_target_")).startswith("sklearn.")
+        free = sklearn or meaning.open or usual.get(key.rpartition(".")[0]) == {}  # an empty mapping takes any key
+        if key not in usual and not free and key not in groups:
+            raise UserError(unknown_key(key, list(usual)))
+        term = range_of(key, ranges)
+        check_range(key, value, term)
+        if term is None and not same_type(value, usual.get(key)):
+            raise UserError(f"{key}={shown(value)}: must be {kind(usual[key])}, as in {key}={shown(usual[key])}")
     check_monitor(config)
     check_pairing(config, data, model)
 
 
-def check_terms(config: DictConfig, but: str | None = None) -> None:
-    """Raises a UserError for the first value, of those that are not derived from others, that its name does not allow."""
-    for key, value in leaves(OmegaConf.to_container(config)).items():
+def check_described(config: DictConfig, data: str, model: str) -> None:
+    """Raise a UserError if the YAML file of a data set or a model lacks a key that pairs them."""
+    inputs = f"choose from: {', '.join(keys.INPUTS)}"
+    for group, name, key, example in (("data", data, "input", "table"), ("model", model, "accepts", "[table]")):
+        if key not in (config.get(group) or {}):
+            raise UserError(f"conf/{group}/{name}.yaml: has no key {key}; add it, as in {key}: {example}; {inputs}")
+
+
+def check_ranges(config: DictConfig, but: str | None = None) -> None:
+    """Raise a UserError for the first value out of its range, of those that are not derived from others."""
+    plain = OmegaConf.to_container(config)
+    ranges = of_arguments(plain)
+    for key, value in leaves(plain).items():
         if key != but and not (isinstance(value, str) and "${" in value):
-            check_term(key, value)
+            check_range(key, value, range_of(key, ranges))
 
 
-def check_term(key: str, value: Any) -> None:
-    """Raises a UserError for a value that its name does not allow."""
-    name = key.rpartition(".")[2]
-    if name in TERMS and not TERMS[name].holds(value):
-        raise UserError(f"{key}={shown(value)}: {name} must be {TERMS[name].says}")
+def range_of(key: str, ranges: dict[str, Range]) -> Range | None:
+    """Return the range of a key: that of its class, or that of the table."""
+    return ranges.get(key) or keys.of(key).range
+
+
+def check_range(key: str, value: Any, term: Range | None) -> None:
+    """Raise a UserError for a value out of its range."""
+    if term and not term.holds(value):
+        raise UserError(f"{key}={shown(value)}: {key.rpartition('.')[2]} must be {term.says}")
 
 
 def may_be_null(key: str, value: Any) -> bool:
-    """Whether a group of keys may be switched off by null: one callback, one logger."""
+    """Return whether a group of keys may be switched off by null: one callback, one logger."""
     return value is None and key.startswith(("callbacks.", "logger.")) and key.count(".") == 1
 
 
@@ -111,11 +114,11 @@ def shown(value: Any) -> str:
 
 
 def check_monitor(config: DictConfig) -> None:
-    """The monitored value must be one that the task logs, on a split that the run has."""
+    """Raise a UserError unless the monitored value is one that the task logs, on a split that the run has."""
     splits = ["train"] if config.trainer.limit_val_batches == 0 else ["val", "train"]
     logged = [f"{split}/{metric}" for split in splits for metric in ("loss", *config.task.metrics)]
     if config.monitor not in logged:
-        raise UserError(f"monitor={config.monitor}: this run logs no such value; there are {', '.join(logged)}")
+        raise UserError(f"monitor={config.monitor}: this run logs no such value; choose one of: {', '.join(logged)}")
     every, epochs = config.trainer.check_val_every_n_epoch, config.trainer.max_epochs
     if config.monitor.startswith("val/") and every > epochs:
         raise UserError(f"trainer.check_val_every_n_epoch={every}: none of the {epochs} epochs would validate")
@@ -124,15 +127,15 @@ def check_monitor(config: DictConfig) -> None:
 
 
 def check_pairing(config: DictConfig, data: str, model: str) -> None:
-    """The model must read the kind of input that the data set gives, and a baseline must be made for the task."""
+    """Raise a UserError unless the model reads the input that the data set gives, and does the task."""
     given, task = config.data.input, config.task._target_.rpartition(".")[2].lower()
 
     def does(described: Any) -> list[str]:
-        # a network does what it is asked for, but to give back its input it must be made so
+        # any network can learn any task but reconstruction, for which it must be made
         return described.get("tasks", ["anything but reconstruction"] if task == "reconstruction" else [task])
 
     def fits(described: Any) -> bool:
-        return given in described["accepts"] and task in does(described)
+        return given in described.get("accepts", []) and task in does(described)
 
     if given in config.model.accepts and task not in (may := config.data.get("tasks", [task])):
         raise UserError(f"task={task}: data={data} is for {' or '.join(may)}; leave task= out")

@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from src.config.keys import neutral
 from src.errors import UserError
 from src.reporting import plots
 from src.reporting.comparison import Comparison, varied
 from src.reporting.plots import BLUE, GREY, ORANGE
 from src.runs import history
-from src.runs.collect import NEUTRAL
 
 GROUPS = 30  # of a forest plot
 LINES = 8  # learning curves of one plot
@@ -155,7 +155,7 @@ def by_setting(comparisons: list[Comparison]) -> bytes | None:
         (one, str(key), values)
         for one in comparisons
         for key, values in varied(one.runs).items()
-        if not str(key).startswith(NEUTRAL) and values.nunique() < min(len(values), VALUES)
+        if not neutral(str(key)) and values.nunique() < min(len(values), VALUES)
     ]
     if not panels:
         return None

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from src.config.keys import neutral
 from src.reporting import comparison, comparison_plots, significance
 from src.reporting.comparison import Comparison
 from src.reporting.tables import figure, signed
@@ -158,7 +159,7 @@ def differing(runs: pd.DataFrame) -> pd.DataFrame:
     """List the settings that differ between runs, seeds among them, with the number of runs for each value."""
     rows = []
     for key, values in comparison.varied(runs).items():
-        if key in collect.SEEDS or not str(key).startswith(collect.NEUTRAL):
+        if key in collect.SEEDS or not neutral(str(key)):
             counts = values.value_counts(sort=False)
             several = ", ".join(f"{value} ({count})" for value, count in counts.items())
             rows.append({"key": key, "values (runs)": several if len(counts) <= VALUES else f"{len(counts)} values"})

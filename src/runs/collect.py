@@ -9,14 +9,12 @@ from typing import Any
 import pandas as pd
 
 from src.config import overrides
+from src.config.keys import neutral
 from src.errors import UserError
 from src.runs import history, result
-from src.runs.settings import IDLE
 
 CHOICES = ["data", "model", "protocol"]
 SEEDS = ("seed", "data.split_seed")
-# Overrides that do not make another experiment of a run.
-NEUTRAL = (*IDLE, *SEEDS, "hydra.", "logger", "threads", "accelerator")
 COLUMNS = [*CHOICES, "error", "seed", "split_seed", "honest", "monitor", "fingerprint", "parameters", "seconds.total"]
 FIGURES = ("test.", "best.", "last.", "documented.", "parameters", "seconds.")
 
@@ -92,7 +90,7 @@ def exclusion(status: str, error: Any, tested: bool, settings: dict[str, str]) -
 
 def changed(settings: dict[str, str]) -> dict[str, str]:
     """Return the settings that make another experiment, beyond data, model and protocol."""
-    return {key: value for key, value in settings.items() if key not in CHOICES and not key.startswith(NEUTRAL)}
+    return {key: value for key, value in settings.items() if key not in CHOICES and not neutral(key)}
 
 
 def experiments(runs: pd.DataFrame) -> pd.Series:

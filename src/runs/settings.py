@@ -11,20 +11,19 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.config.compose import leaves, reference
+from src.config.keys import KEYS, idle
 from src.errors import UserError
 from src.runs import result as results
 
-# What decides where files are and what is shown, not what comes out.
-IDLE = ("data_dir", "resume", "trust", "on_error", "sweep", "logger.", "callbacks.progress", "model.replicas")
-# Paths that a run stores as absolute ones.
-PATHS = ("vectors", "data.path", "data.pickle")
+# Keys whose paths a run stores as absolute ones.
+PATHS = tuple(key for key, meaning in KEYS.items() if meaning.path)
 # How the runs end that have nothing left to do.
 DONE = ("finished", "stopped early", "diverged")
 
 
 def absolute(config: DictConfig) -> None:
     """Makes the paths of a configuration absolute, so that its run can be rebuilt from any folder."""
-    for key in ("data_dir", *PATHS):
+    for key in PATHS:
         group, _, name = key.rpartition(".")
         part: Any = OmegaConf.select(config, group) if group else config
         if name in part and not OmegaConf.is_interpolation(part, name) and part[name] is not None:
@@ -37,10 +36,6 @@ def values(config: DictConfig) -> dict[str, Any]:
     absolute(copy)
     copy.data_dir = "."  # others are made from it
     return {key: value for key, value in leaves(OmegaConf.to_container(copy, resolve=True)).items() if not idle(key)}
-
-
-def idle(key: str) -> bool:
-    return any(key == name or key.startswith(name if name.endswith(".") else f"{name}.") for name in IDLE)
 
 
 def find(folders: Iterable[Path], wanted: DictConfig, overrides: list[str], **told: Any) -> Path | None:

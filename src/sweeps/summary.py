@@ -12,10 +12,10 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from src.config import overrides
+from src.config.keys import idle, neutral
 from src.reporting import plots
 from src.reporting.tables import display, figure, plain, pm
 from src.runs import collect, history, result
-from src.runs import settings as identity
 
 SHOWN = 10  # jobs of a search in its table
 FEWEST = 10  # jobs that the importance of settings takes
@@ -62,7 +62,7 @@ def replaced(runs: pd.DataFrame) -> list[bool]:
 
 def deciding(run: str) -> list[str]:
     """Return the overrides of a job that its results depend on."""
-    return [text for text in result.overrides(run) if not identity.idle(overrides.key(text))]
+    return [text for text in result.overrides(run) if not idle(overrides.key(text))]
 
 
 def searched(folder: Path) -> bool:
@@ -80,7 +80,7 @@ def ranked(table: pd.DataFrame) -> pd.DataFrame:
 def swept(table: pd.DataFrame) -> pd.DataFrame:
     """Return a column of values for each key in which the experiments of a summary differ; empty where a job lacks it."""
     given = history.given([result.overrides(run) for run in table["run"]])
-    return given[[key for key in given if not key.startswith(collect.NEUTRAL) and given[key].nunique(dropna=False) > 1]]
+    return given[[key for key in given if not neutral(key) and given[key].nunique(dropna=False) > 1]]
 
 
 def importance(table: pd.DataFrame, settings: pd.DataFrame) -> pd.Series | None:

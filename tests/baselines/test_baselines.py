@@ -12,7 +12,6 @@ from conftest import result, shell
 from sklearn.linear_model import LinearRegression
 
 from src.baselines.estimator import TRUSTED, Estimator
-from src.config.schema import check_term
 from src.data.datamodule import Spec
 from src.errors import UserError
 
@@ -47,11 +46,6 @@ def test_a_class_refuses_its_own_bad_arguments(call, arguments: str, message: st
     assert (status, err.count("\n")) == (2, 1), err
     assert message in err
     assert not Path("run").exists()
-
-
-def test_a_rule_of_one_class_is_no_rule_for_another() -> None:
-    for key in ("depth", "kernel_size", "order", "alphas", "cell", "frozen", "threshold"):
-        check_term(f"model.{key}", 4)
 
 
 def test_a_network_imports_no_estimators() -> None:
