@@ -10,6 +10,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.config import keys
 from src.config import overrides as command_line
 from src.config.app import explain
 from src.config.compose import reference
@@ -18,9 +19,6 @@ from src.errors import UserError, sentence
 from src.runs import moved, trust
 from src.runs import result as results
 from src.training import distributed, initial_weights
-
-# A resumed run keeps its experiment; only how long and on what it goes on may change.
-RESUMABLE = ("resume", "trainer.", "accelerator", "threads", "callbacks.progress", "trust")
 
 
 def checked(
@@ -105,10 +103,11 @@ def resumed(arguments: list[str]) -> list[str]:
     new = {text: command_line.key(text) for text in given}
     kept = [text for text, key in old.items() if key not in {*new.values(), "resume", "trust"}]
     trust.check_overrides(kept, stored, command_line.keyed(given).get("trust") == "true")
+    resumable = [key for key, meaning in keys.KEYS.items() if meaning.resume and not key.startswith("trainer.")]
     for text, key in new.items():
-        if text not in old and not key.startswith(RESUMABLE):
+        if text not in old and not keys.of(key).resume:
             raise UserError(
-                f"{text}: a resumed run stays the experiment it was; only {', '.join(RESUMABLE[1:])} may be given"
+                f"{text}: a resumed run keeps its experiment; leave it out, only trainer.*, {', '.join(resumable)} may change"
             )
     beside = [text for text in arguments if new.get(text) != "resume"]
     return [*kept, *beside, command_line.written("resume", os.path.abspath(folder))]

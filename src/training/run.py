@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import torch
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.compose import reference
+from src.config import keys
+from src.config.compose import leaves, reference
 from src.config.overrides import key as key_of
 from src.config.schema import trains
 from src.data.datamodule import InMemory
@@ -110,19 +112,21 @@ def keep_paths(stored: Path) -> None:
 
 
 def documented(config: DictConfig, overrides: list[str]) -> dict[str, float] | None:
-    """The source's figures for this pairing, unless the run predicts something else or sees only a part of it."""
-    same = ("day_of_week", "scaling", "validation", "batch_size", "eval_batch_size")
-    keys = [key_of(text) for text in overrides]
-    usual = reference("train", [text for key, text in zip(keys, overrides, strict=True) if key != "debug"])
-    changed = [
-        key
-        for key in keys
-        if key.startswith("data.")
-        and key.removeprefix("data.") not in same
-        and OmegaConf.select(config, key) != OmegaConf.select(usual, key)
-    ]
-    if not config.documented or changed or "debug" in keys:
+    """Return the source's figures for this pairing; None if the run is another experiment than the documented one.
+
+    What differs from the pairing's own configuration may only be the seed, what changes no figure, and what the figures
+    themselves depend on (as those of nyse on ``data.day_of_week``).
+    """
+    if not config.documented:
         return None
+    usual = reference("train", [text for text in overrides if key_of(text) in ("data", "model", "protocol")])
+    own, plain = (leaves(OmegaConf.to_container(one)) for one in (config, usual))
+    resolved, expected = (leaves(OmegaConf.to_container(one, resolve=True)) for one in (config, usual))
+    free = {"seed", *re.findall(r"\$\{([\w.]+)\}", str(OmegaConf.to_container(config.documented)))}
+    for key in own.keys() | plain.keys():
+        same = own.get(key) == plain.get(key) or resolved.get(key) == expected.get(key)
+        if not same and key not in free and keys.of(key).changes in ("repeat", "experiment"):
+            return None
     return {name: value for name, value in config.documented.items() if value is not None} or None
 
 
