@@ -106,8 +106,6 @@ def resumed(arguments: list[str]) -> list[str]:
     resumable = [key for key, meaning in keys.KEYS.items() if meaning.resume and not key.startswith("trainer.")]
     for text, key in new.items():
         if text not in old and not keys.of(key).resume:
-            raise UserError(
-                f"{text}: a resumed run keeps its experiment; leave it out, only trainer.*, {', '.join(resumable)} may change"
-            )
+            raise UserError(f"{text}: a resumed run keeps its experiment; only trainer.*, {', '.join(resumable)} may change")
     beside = [text for text in arguments if new.get(text) != "resume"]
     return [*kept, *beside, command_line.written("resume", os.path.abspath(folder))]

@@ -21,7 +21,7 @@ def composed(*overrides: str) -> tuple[DictConfig, DictConfig]:
 def test_a_rule_of_a_class_holds_for_that_class_alone() -> None:
     config, reference = composed("data=digits", "model=resnet")
     config.model.depth = 4
-    with pytest.raises(UserError, match="model.depth=4: depth must be a whole number of at least 8"):
+    with pytest.raises(UserError, match=r"model\.depth=4: depth must be a whole number of at least 8"):
         schema.check(config, reference, "digits", "resnet")
     for one in (config, reference):
         one.model["_target_"] = "src.networks.mine.Network"
@@ -35,7 +35,7 @@ def test_a_value_of_another_type_than_in_its_file_is_refused_for_any_class() -> 
     for one in (config, reference):
         one.model["_target_"] = "src.networks.mine.Network"
     config.model.depth = "deep"
-    with pytest.raises(UserError, match="model.depth=deep: must be a whole number, as in model.depth=20"):
+    with pytest.raises(UserError, match=r"model\.depth=deep: must be a whole number, as in model.depth=20"):
         schema.check(config, reference, "digits", "mine")
 
 

@@ -194,7 +194,7 @@ def test_a_refused_resume_changes_nothing(train, call, monkeypatch: pytest.Monke
     ("arguments", "figure"),
     [
         ("model=ols", 0.4129),
-        ("model=ols data.day_of_week=true seed=3 data.eval_batch_size=7 callbacks.progress=null threads=null", 0.4596),
+        ("model=ols data.day_of_week=true seed=3 data.eval_batch_size=7 threads=null logger=csv", 0.4596),
         ("model=ols data.target=DJ_return", None),
         ("model=ols data.lags=3", None),
         ("model=ols +model.fit_intercept=false", None),
