@@ -1,4 +1,4 @@
-"""Files of data sets that do not come with Labbook: found, or fetched from where they are published."""
+"""Files of data sets that are not part of Labbook: found in a folder, or downloaded from their publisher."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Source(NamedTuple):
     """A published file.
 
     Attributes:
-        path: Where it belongs, below a data folder.
-        url: Where it is published.
-        digest: Its checksum, as in ``sha256:69664…`` or ``md5:f68b3…``.
+        path: Path below a data folder.
+        url: Address of the published file.
+        digest: Checksum of the file, as in ``sha256:69664…`` or ``md5:f68b3…``.
     """
 
     path: str
@@ -28,27 +28,27 @@ class Source(NamedTuple):
     digest: str
 
 
-def find(folder: Path, source: Source, *others: str) -> Path:
-    """The file below a data folder, at its place or at one of ``others`` where copies are kept; fetched if it is at none.
+def find(folder: Path, source: Source, *alternatives: str) -> Path:
+    """Return a file below a data folder, at its own path or at one of ``alternatives``; download it if it is at none.
 
     Raises:
-        UserError: It is nowhere and cannot be fetched; says what to put where.
+        UserError: The file is missing and cannot be downloaded; the message describes how to do it by hand.
     """
-    for place in (source.path, *others):
-        if (folder / place).is_file():
-            return folder / place
+    for path in (source.path, *alternatives):
+        if (folder / path).is_file():
+            return folder / path
     return fetch(source, folder / source.path)
 
 
 def fetch(source: Source, path: Path) -> Path:
-    """Downloads a file beside its place, and puts it there when its checksum is right.
+    """Download a file beside its path, and move it there if its checksum is right.
 
     Raises:
-        UserError: It cannot be had, or is not what it should be.
+        UserError: The file cannot be downloaded, or has another checksum.
     """
     by_hand = f"download {source.url} ({source.digest}) and put it there, or set data_dir to the folder that has it"
     if not reachable(source.url):
-        raise UserError(f"{path}: is not there, and its source cannot be reached; {by_hand}")
+        raise UserError(f"{path}: is missing, and its source cannot be reached; {by_hand}")
     print(f"downloading {source.url} to {path}", flush=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def fetch(source: Source, path: Path) -> Path:
                         draft.write(block)
                 draft.close()
                 if (found := checksum(Path(draft.name), source.digest)) != source.digest:
-                    raise UserError(f"{source.url}: what came is not the file that is known ({found}); {by_hand}")
+                    raise UserError(f"{source.url}: the download has another checksum ({found}); {by_hand}")
                 os.replace(draft.name, path)
             finally:
                 Path(draft.name).unlink(missing_ok=True)
@@ -69,14 +69,14 @@ def fetch(source: Source, path: Path) -> Path:
 
 
 def checksum(path: Path, like: str) -> str:
-    """The checksum of a file, of the same kind as the one given."""
+    """Return the checksum of a file, of the same kind as ``like``."""
     kind = like.partition(":")[0]
     with open(path, "rb") as file:
         return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
 
 
 def reachable(url: str, seconds: float = 0.5) -> bool:
-    """Whether a connection to a URL's host, or to the proxy for it, can be opened at once."""
+    """Return True if a connection to a URL's host, or to the proxy for it, can be opened at once."""
     parts = urlsplit(url)
     if parts.scheme == "file":
         return True

@@ -53,7 +53,7 @@ def divide(rows: int, test: float | np.ndarray, validation: float | str, cut: Cu
 
 
 def in_order(rows: np.ndarray, part: float) -> tuple[np.ndarray, np.ndarray]:
-    """Cut off the last rows, as is due for a series: what is predicted comes after what is learnt from."""
+    """Cut off the last rows, as for a series, where the predicted values must follow those trained on."""
     first = max(0, len(rows) - (part if isinstance(part, int) else round(part * len(rows))))
     return rows[:first], rows[first:]
 

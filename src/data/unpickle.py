@@ -1,7 +1,7 @@
-"""Pickles from outside: arrays of numbers in plain containers come out, code does not run.
+"""Safe reading of pickles from outside: arrays of numbers in plain containers are read, code is refused.
 
-A list of admitted names alone would not do. numpy's own functions trust what a pickle tells them: a dtype with altered flags
-reads any bytes as pointers. So the admitted names stand for the functions below, which build nothing but numbers.
+A list of admitted names is not enough: numpy's own functions trust the content of a pickle, and a dtype with altered flags
+makes them read any bytes as pointers. So the admitted names stand for the functions below, which build only numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NDARRAY = "numpy.ndarray"  # stands for the class, which could be called with so
 
 
 class Dtype:
-    """Stands for a numpy dtype of numbers; of its state only the order of the bytes counts."""
+    """Substitute for a numpy dtype of numbers; of its state only the order of the bytes is used."""
 
     def __init__(self, code: str):
         self.numpy = np.dtype(code)
@@ -31,7 +31,7 @@ class Dtype:
 
 
 class Array(np.ndarray):
-    """An array that is still without its numbers, which come as its state."""
+    """Array without numbers, which arrive as its state."""
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         version, shape, dtype, fortran, content = state
@@ -43,8 +43,8 @@ class Array(np.ndarray):
 
 def dtype(code: str, *_: Any) -> Dtype:
     if not NUMBERS.fullmatch(code):
-        said = "objects" if code.startswith("O") else f"dtype {code}"
-        raise UserError(f"it holds an array of {said}; only arrays of numbers are read")
+        kind = "objects" if code.startswith("O") else f"dtype {code}"
+        raise UserError(f"it holds an array of {kind}; only arrays of numbers are read")
     return Dtype(code)
 
 
@@ -59,7 +59,7 @@ def reconstruct(kind: str, *_: Any) -> np.ndarray:
 
 
 def frombuffer(content: bytes, dtype: Dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
-    """Protocol 5's arrays."""
+    """Return an array of protocol 5."""
     return np.frombuffer(content, dtype.numpy).reshape(shape, order="F" if order == "F" else "C")
 
 
@@ -68,7 +68,7 @@ def scalar(dtype: Dtype, content: bytes) -> Any:
 
 
 def encode(text: str, encoding: str) -> bytes:
-    """Protocol 2's bytes: the text of their latin1 reading."""
+    """Return bytes of protocol 2, which stores them as text in latin1."""
     if encoding != "latin1":
         raise UserError(f"it asks for the encoding {encoding}, which no pickle of arrays needs")
     return text.encode("latin1")
@@ -87,7 +87,7 @@ for core in ("numpy.core", "numpy._core"):
 
 
 class NumbersOnly(pickle.Unpickler):
-    """Finds what is admitted by its exact name, and nothing else: no prefixes, no attributes of what is admitted."""
+    """Unpickler that finds admitted names only, exactly: no prefixes, no attributes of admitted objects."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ADMITTED:
@@ -99,17 +99,17 @@ class NumbersOnly(pickle.Unpickler):
 
 
 class Lists(NumbersOnly):
-    """Admits arrays of objects too, which are as safe as the lists that they travel in."""
+    """Unpickler that also admits arrays of objects, which are as safe as the lists that they are stored as."""
 
     def find_class(self, module: str, name: str) -> Any:
         return dtype_or_objects if (module, name) == ("numpy", "dtype") else super().find_class(module, name)
 
 
 def load(path: Path | str) -> Any:
-    """Unpickles a file that may be hostile.
+    """Unpickle a file that may be hostile.
 
     Raises:
-        UserError: There is no such file, it is damaged, or it asks for anything but arrays of numbers.
+        UserError: The file is missing or damaged, or asks for anything but arrays of numbers.
     """
     try:
         with open(path, "rb") as file:
@@ -121,7 +121,7 @@ def load(path: Path | str) -> Any:
 
 
 def loads(file: IO[bytes], path: Path | str) -> Any:
-    """Unpickles an open file that may be hostile; ``path`` is what its errors name.
+    """Unpickle an open file that may be hostile; ``path`` is named in errors.
 
     Raises:
         UserError: It is damaged, or asks for anything but arrays of numbers.
@@ -133,7 +133,7 @@ def loads(file: IO[bytes], path: Path | str) -> Any:
 
 
 def lists(file: IO[bytes]) -> Any:
-    """Unpickles an array of objects that may be hostile: what numpy.save writes of lists comes out as a list of them.
+    """Unpickle an array of lists, as numpy.save writes it, that may be hostile; return a list of them.
 
     Raises:
         UserError: It is damaged, or asks for anything but lists and arrays of numbers.
@@ -149,4 +149,4 @@ def unpickled(unpickler: pickle.Unpickler) -> Any:
     except UserError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
-        raise UserError(f"is no pickle, or a damaged one ({type(error).__name__}: {error})") from error
+        raise UserError(f"is not a pickle, or a damaged one ({type(error).__name__}: {error})") from error

@@ -33,7 +33,7 @@ def test_a_copy_elsewhere_is_taken_as_it_is(source: Source, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda file: file.write_bytes(b"altered"), "what came is not the file that is known"),
+        (lambda file: file.write_bytes(b"altered"), "the download has another checksum"),
         (lambda file: file.unlink(), "cannot be downloaded"),
     ],
 )

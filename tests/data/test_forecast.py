@@ -306,7 +306,7 @@ BAD = {
     "twice": (
         lambda: changed(9, "day", "2024-01-09"),
         "",
-        ["data.path=series.csv", "line 11, column day: '2024-01-09' comes twice"],
+        ["data.path=series.csv", "line 11, column day: '2024-01-09' is repeated"],
     ),
     "unordered": (lambda: changed(9, "day", "2025-01-09"), "", ["column day", "out of order"]),
     "no date": (lambda: changed(9, "day", "soon"), "", ["line 11, column day: 'soon' is not a date", "data.date_format"]),

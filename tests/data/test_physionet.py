@@ -124,7 +124,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> tarfile.T
     "odd", [member("set-a/1.txt", tarfile.SYMTYPE), member("1.txt", tarfile.LNKTYPE), member("1.txt", size=2**20 + 1)]
 )
 def test_an_archive_of_anything_but_small_plain_files_is_refused(folder: Path, odd: tarfile.TarInfo) -> None:
-    with pytest.raises(UserError, match=r"1\.txt is no plain file of at most 1 MB"):
+    with pytest.raises(UserError, match=r"1\.txt is not a plain file of at most 1 MB"):
         records.read(archived(folder, odd))
 
 

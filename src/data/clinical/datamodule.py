@@ -21,31 +21,31 @@ STATISTICS = ("first", "last", "min", "max", "mean", "sd", "count")
 
 
 class PhysioNet(InMemory):
-    """4,000 stays of set-a, split 64/16/20 at random with the same share of deaths in each split.
+    """4,000 stays of set-a, split 64/16/20 at random with the same fraction of deaths in each split.
 
     Every view is standardised by the observed values of train. With V = 37 variables and D = 7 descriptors (Age, Gender,
     Height, and ICUType as four 0/1 columns), which are the same at every hour, one sample is
 
     - ``imputed``: (48, V [+ D]), hourly means without gaps, from the pickle that stage 1 (``python -m src.impute``) writes.
-    - ``masked``: (48, 3 V [+ D]), for a network that deals with gaps itself. Columns 0 to V - 1 hold the last
+    - ``masked``: (48, 3 V [+ D]), for a network that handles gaps itself. Columns 0 to V - 1 hold the last
       hourly mean, 0 before the first; V to 2 V - 1 whether there was a measurement in this hour (1 or 0); 2 V to 3 V - 1
       the hours since there last was one, over 48: 0 in an hour with a measurement, 1 before the first.
     - ``summaries``: (7 V [+ D],), one row per stay: first, last, min, max, mean, sd and count of each variable's hourly
-      means; 0, the mean of train, where it was never measured, as the count tells.
+      means; 0, the mean of train, for a variable that was never measured (its count is 0).
 
     Args:
-        folder: Where the raw files are, or a folder ``physionet2012`` with them.
+        folder: Folder with the raw files, or with a folder ``physionet2012`` that has them.
         view: ``imputed``, ``masked`` or ``summaries``.
-        imputer: Of the imputed view.
-        pickle: A file in the documented layout, whose own splits count; null is the one of stage 1, made if it is absent.
-        descriptors: Whether age, gender, height and type of unit are inputs too.
-        transform: Of the masked view's variables before they are standardised: ``standard`` is none, ``normal_scores`` maps
-            the quantiles of train to a normal distribution.
+        imputer: Imputer of the imputed view.
+        pickle: File in the documented layout, with its own splits; null is the file of stage 1, made if it is absent.
+        descriptors: Add age, gender, height and type of unit to the inputs.
+        transform: Transform of the masked view's variables before they are standardised: ``standard`` is none,
+            ``normal_scores`` maps the quantiles of train to a normal distribution.
         clip: Largest magnitude of a standardised input; the records hold absurd outliers.
-        outputs: 1, a logit of death, or 2, one for each outcome, as the source has it.
-        test: Share of the stays.
-        validation: Share of the remaining stays, or ``test`` to validate on the test stays.
-        scaling: Stays that means and deviations come from: train, all, or none.
+        outputs: 1, a logit of death, or 2, one for each outcome, as in the source.
+        test: Fraction of the stays.
+        validation: Fraction of the remaining stays, or ``test`` to validate on the test stays.
+        scaling: Stays that means and standard deviations come from: train, all, or none.
         split_seed: Seed of the splits, and of an imputer that learns.
     """
 
@@ -80,7 +80,7 @@ class PhysioNet(InMemory):
         first = content["train_set_imputation"]
         names = content.get("variables")
         if not isinstance(names, list) or len(names) != first.shape[2]:
-            names = [f"feature_{place}" for place in range(first.shape[2])]
+            names = [f"feature_{index}" for index in range(first.shape[2])]
         x = {name: content[f"{name}_set_imputation"] for name in SPLITS}
         if self.descriptors:
             stays = {name: np.asarray(content.get(f"{name}_set_descriptors")) for name in SPLITS}
@@ -90,26 +90,26 @@ class PhysioNet(InMemory):
             x = {name: along(x[name], described(part, center, scale)) for name, part in stays.items()}
         labels = {name: content[f"{name}_set_labels"] for name in SPLITS}
         rows = {name: np.asarray(content.get(f"{name}_set_ids")) for name in SPLITS}
-        if any(ids.shape != labels[name].shape for name, ids in rows.items()):  # a file of others has none
+        if any(ids.shape != labels[name].shape for name, ids in rows.items()):  # a file that Labbook has not written
             rows = {name: np.arange(len(labels[name])) for name in SPLITS}
         return self.finish(x, labels, rows, names)
 
     def stage1(self) -> dict[str, Any]:
-        """The file of stage 1, made (anew) unless one of the same raw data, split and scaling is there."""
+        """Return the content of stage 1's file, which is made unless it is there for these raw data, split and scaling."""
         path = Path(records.default_pickle(self.imputer, self.split_seed))
-        wanted = {name: getattr(self, name) for name in ("imputer", "split_seed", "test", "validation", "scaling")}
+        options = {name: getattr(self, name) for name in ("imputer", "split_seed", "test", "validation", "scaling")}
         try:
-            wanted["fingerprint"] = records.fingerprint(self.folder)
+            options["fingerprint"] = records.fingerprint(self.folder)
         except UserError:
             if not path.is_file():
                 raise
         content = imputation.read(path) if path.is_file() else {}
-        if differing := [name for name, value in wanted.items() if content.get(name) != value]:
-            if "fingerprint" not in wanted:
+        if differing := [name for name, value in options.items() if content.get(name) != value]:
+            if "fingerprint" not in options:
                 raise UserError(
                     f"{path}: was made with another {', '.join(differing)}, and {self.folder} has no raw records"
                 )
-            content, _ = imputation.stage1(records.read(self.folder), wanted)
+            content, _ = imputation.stage1(records.read(self.folder), options)
             imputation.write(path, content)
         return content
 
@@ -119,12 +119,12 @@ class PhysioNet(InMemory):
         if self.view == "masked":
             values = normal_scores(raw.values, parts["train"]) if self.transform == "normal_scores" else raw.values
             x = masked(values, *imputation.fitted(values, parts, self.scaling))
-            names = [*records.VARIABLES, *(f"{what}_{name}" for what in ("mask", "hours") for name in records.VARIABLES)]
+            names = [*records.VARIABLES, *(f"{part}_{name}" for part in ("mask", "hours") for name in records.VARIABLES)]
         else:
             rows = summaries(raw.values)
             center, scale = imputation.fitted(rows, parts, self.scaling)
             x = np.nan_to_num((rows - center) / scale, nan=0.0).astype(np.float32)
-            names = [f"{name}_{what}" for what in STATISTICS for name in records.VARIABLES]
+            names = [f"{name}_{statistic}" for statistic in STATISTICS for name in records.VARIABLES]
         if self.descriptors:
             x = along(x, described(raw.descriptors, *imputation.fitted(raw.descriptors[:, :3], parts, self.scaling)))
         return self.finish(
@@ -158,22 +158,20 @@ class PhysioNet(InMemory):
         }
 
     def encode(self, frame: pd.DataFrame) -> tuple[Tensor, pd.Index]:
-        raise UserError(
-            "a stay is 48 hours of records, not a row of a table; add its record to set-a and its outcome instead"
-        )
+        raise UserError("a stay is 48 hours of records, not a row of a table; add its record to set-a, and its outcome")
 
 
 def normal_scores(values: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Each variable through its quantiles among the measurements of train to a normal distribution; gaps stay gaps."""
+    """Map each variable's quantiles among the measurements of train to a normal distribution; gaps stay gaps."""
     transformer = QuantileTransformer(n_quantiles=200, output_distribution="normal", subsample=None)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a variable that train never measured
+        warnings.simplefilter("ignore")  # about a variable that train never measured
         transformer.fit(values[train].reshape(-1, values.shape[2]))
         return transformer.transform(values.reshape(-1, values.shape[2])).reshape(values.shape)
 
 
 def masked(values: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Values, masks and hours since the last measurement, float32 (n, 48, 3 V); see :class:`PhysioNet`."""
+    """Return values, masks and hours since the last measurement, float32 (n, 48, 3 V); see :class:`PhysioNet`."""
     observed = ~np.isnan(values)
     last, hours = imputation.last_seen(observed), values.shape[1]
     since = np.where(last < 0, 1.0, (np.arange(hours)[None, :, None] - last) / hours)
@@ -182,7 +180,7 @@ def masked(values: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndar
 
 
 def summaries(values: np.ndarray) -> np.ndarray:
-    """Statistics of each variable over the hours, (n, 7 V) in the order of ``STATISTICS``; NaN where never measured."""
+    """Return statistics of each variable over the hours, (n, 7 V) in the order of ``STATISTICS``; NaN if never measured."""
     observed = ~np.isnan(values)
     count = observed.sum(1)
     never = count == 0
@@ -198,13 +196,13 @@ def summaries(values: np.ndarray) -> np.ndarray:
 
 
 def described(descriptors: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Age, gender and height, standardised, 0 where unknown, and the type of unit as four 0/1 columns: float32 (n, 7)."""
+    """Return age, gender and height, standardised and 0 if missing, and the type of unit as four 0/1 columns: (n, 7)."""
     numbers = np.nan_to_num((descriptors[:, :3] - center) / scale, nan=0.0)
     return np.concatenate([numbers, descriptors[:, 3:] == np.arange(1, 5)], axis=1).astype(np.float32)
 
 
 def along(x: np.ndarray, constant: np.ndarray) -> np.ndarray:
-    """``x`` with the columns ``constant`` (n, d) behind its own, at every hour where it has hours."""
+    """Append the columns ``constant`` (n, d) to ``x``, at every hour if it has hours."""
     if x.ndim == 3:
         constant = np.broadcast_to(constant[:, None], (*x.shape[:2], constant.shape[1]))
     return np.concatenate([x, constant], axis=-1)

@@ -20,7 +20,7 @@ from src.data.clinical.records import Records
 from src.data.splits import SPLITS
 from src.errors import UserError
 
-HIDDEN = 0.1  # share of the observed validation values that the imputation error is measured on
+HIDDEN = 0.1  # fraction of the observed validation values that the imputation error is measured on
 Imputer = Callable[[np.ndarray], np.ndarray]
 
 
@@ -30,12 +30,12 @@ def divide(labels: np.ndarray, split_seed: int, test: float = 0.2, validation: f
 
 
 def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of the last axis' columns over what was observed; 0 and 1 where nothing was, or nothing differs."""
+    """Return mean and standard deviation of the last axis' columns over observed values; 0 and 1 if there are none."""
     flat = values.reshape(-1, values.shape[-1]).astype(float)
     count = np.maximum((~np.isnan(flat)).sum(0), 1)
     mean = np.nansum(flat, axis=0) / count
-    deviation = np.sqrt(np.nansum((flat - mean) ** 2, axis=0) / count)
-    return mean, np.where(deviation > 1e-9, deviation, 1.0)
+    sd = np.sqrt(np.nansum((flat - mean) ** 2, axis=0) / count)
+    return mean, np.where(sd > 1e-9, sd, 1.0)  # a constant column is only centred
 
 
 def fitted(values: np.ndarray, parts: dict[str, np.ndarray], scaling: str) -> tuple[np.ndarray, np.ndarray]:
@@ -45,53 +45,53 @@ def fitted(values: np.ndarray, parts: dict[str, np.ndarray], scaling: str) -> tu
     return moments(values[rows])
 
 
-# Imputers: standardised values (n, steps, variables) with NaN to the same without.
+# Imputers map standardised values (n, steps, variables) with NaN to values without.
 
 
 def zero(x: np.ndarray) -> np.ndarray:
-    """The mean of train, which standardised is 0."""
+    """Fill with the mean of train, which is 0 when standardised."""
     return np.nan_to_num(x, nan=0.0)
 
 
 def mean(x: np.ndarray) -> np.ndarray:
-    """A stay's own mean of each variable; 0 where it has none."""
+    """Fill with a stay's own mean of each variable; 0 if it has none."""
     count = (~np.isnan(x)).sum(1, keepdims=True)
     own = np.nansum(x, axis=1, keepdims=True) / np.maximum(count, 1)
     return np.where(np.isnan(x), own, x).astype(x.dtype)
 
 
 def last_seen(observed: np.ndarray) -> np.ndarray:
-    """For each step the number of the last observed one, itself included; -1 before the first: (n, steps, variables)."""
+    """Return for each step the index of the last observed step up to it; -1 before the first: (n, steps, variables)."""
     steps = np.arange(observed.shape[1])[None, :, None]
     return np.maximum.accumulate(np.where(observed, steps, -1), axis=1)
 
 
 def next_seen(observed: np.ndarray) -> np.ndarray:
-    """For each step the number of the next observed one, itself included; the number of steps after the last."""
+    """Return for each step the index of the next observed step from it on; the number of steps after the last."""
     return observed.shape[1] - 1 - last_seen(observed[:, ::-1])[:, ::-1]
 
 
 def at(x: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """The values at other steps, which are moved inside the series."""
+    """Return the values at other steps, clipped to the series."""
     return np.take_along_axis(x, steps.clip(0, x.shape[1] - 1), axis=1)
 
 
 def locf(x: np.ndarray) -> np.ndarray:
-    """The last observation carried forward, the first one backward; 0 where there is none."""
+    """Carry the last observation forward, and the first one backward; 0 if there is none."""
     observed = ~np.isnan(x)
     before, after = last_seen(observed), next_seen(observed)
     return zero(at(x, np.where(before < 0, after, before)))
 
 
 def linear(x: np.ndarray) -> np.ndarray:
-    """The straight line between the observations on both sides, both ends held; 0 where there is none."""
+    """Interpolate linearly between observations, constant at both ends; 0 if there is none."""
     observed, steps = ~np.isnan(x), np.arange(x.shape[1])[None, :, None]
     before, after = last_seen(observed), next_seen(observed)
     inside = (before >= 0) & (after < x.shape[1])
-    share = np.where(inside & (after > before), (steps - before) / np.maximum(after - before, 1), 0.0)
+    fraction = np.where(inside & (after > before), (steps - before) / np.maximum(after - before, 1), 0.0)
     left = at(x, np.where(before < 0, after, before))
     right = at(x, np.where(inside, after, np.where(before < 0, after, before)))
-    return zero((left + share * (right - left)).astype(x.dtype))
+    return zero((left + fraction * (right - left)).astype(x.dtype))
 
 
 SIMPLE: dict[str, Imputer] = {"zero": zero, "mean": mean, "locf": locf, "linear": linear}
@@ -99,16 +99,16 @@ LEARNT = ("saits", "brits")
 
 
 def require(name: str) -> None:
-    """Raises a UserError if an imputer needs a package that is not installed."""
+    """Raise a UserError if an imputer needs a package that is not installed."""
     if name in LEARNT and not importlib.util.find_spec("pypots"):
         raise UserError(
-            f"imputer={name}: is PyPOTS', which is not installed; pip install -e '.[pypots]', or pip install pypots"
+            f"imputer={name}: needs PyPOTS, which is not installed; pip install -e '.[pypots]', or pip install pypots"
         )
 
 
 @contextlib.contextmanager
 def quiet_and_away() -> Iterator[None]:
-    """For PyPOTS, which prints a banner, logs to the terminal, and writes its settings into the home folder."""
+    """Silence PyPOTS, which prints a banner, logs to the terminal, and writes its settings into the home folder."""
     home = os.environ.get("HOME")
     with tempfile.TemporaryDirectory() as elsewhere, open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         os.environ["HOME"] = elsewhere
@@ -123,7 +123,7 @@ def quiet_and_away() -> Iterator[None]:
 
 
 def learnt(name: str, train: np.ndarray, seed: int, epochs: int = 20, batch_size: int = 64) -> Imputer:
-    """SAITS or BRITS of PyPOTS, fitted on ``train`` (n, steps, variables), of a size for one processor."""
+    """Fit SAITS or BRITS of PyPOTS on ``train`` (n, steps, variables), of a size for one processor."""
     with quiet_and_away():
         from pypots.imputation import BRITS, SAITS
         from pypots.utils.random import set_random_seed
@@ -140,26 +140,26 @@ def learnt(name: str, train: np.ndarray, seed: int, epochs: int = 20, batch_size
 
 
 def errors(imputer: Imputer, x: np.ndarray, seed: int) -> tuple[float, float]:
-    """Mean absolute and root mean squared error on observed values of ``x`` that are hidden from the imputer."""
+    """Return mean absolute and root mean squared error on observed values of ``x`` that are hidden from the imputer."""
     observed = np.flatnonzero(~np.isnan(x))
     hidden = np.random.default_rng(seed).choice(observed, round(HIDDEN * len(observed)), replace=False)
     masked = x.copy()
     masked.flat[hidden] = np.nan
-    wrong = imputer(masked).flat[hidden].astype(float) - x.flat[hidden]
-    return float(np.abs(wrong).mean()), float(np.sqrt((wrong**2).mean()))
+    error = imputer(masked).flat[hidden].astype(float) - x.flat[hidden]
+    return float(np.abs(error).mean()), float(np.sqrt((error**2).mean()))
 
 
 def stage1(raw: Records, provenance: dict[str, Any], **training: int) -> tuple[dict[str, Any], tuple[float, float]]:
-    """Imputes all stays.
+    """Impute all stays.
 
     Args:
-        raw: The stays.
-        provenance: What makes two files the same: imputer, split_seed, test, validation, scaling, fingerprint.
-        training: epochs and batch_size, of an imputer that learns.
+        raw: Stays with gaps.
+        provenance: Options that identify a file: imputer, split_seed, test, validation, scaling, fingerprint.
+        training: ``epochs`` and ``batch_size`` of an imputer that is trained.
 
     Returns:
-        The content of the file - the documented keys, and what is needed to trust them - and the imputation error on the
-        validation split (mean absolute, root mean squared; in deviations of train).
+        The content of the file (the documented keys and the provenance), and the imputation error on the validation split
+        (mean absolute, root mean squared; in standard deviations of train).
     """
     seed, name = provenance["split_seed"], provenance["imputer"]
     require(name)
@@ -178,7 +178,7 @@ def stage1(raw: Records, provenance: dict[str, Any], **training: int) -> tuple[d
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Writes the pickle whole or not at all."""
+    """Write the pickle whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as draft:
         try:
@@ -186,18 +186,18 @@ def write(path: Path, content: dict[str, Any]) -> None:
         except BaseException:
             os.unlink(draft.name)
             raise
-    os.chmod(draft.name, 0o644)  # a temporary file is its maker's alone
+    os.chmod(draft.name, 0o644)  # a temporary file is readable by its owner alone
     os.replace(draft.name, path)
 
 
 def read(path: Path | str) -> dict[str, Any]:
-    """Reads an imputed data set in the documented layout, of ours or of others.
+    """Read an imputed data set in the documented layout, written by Labbook or by others.
 
     Returns:
         Its keys; imputations are float32 (n, steps, variables), labels int64 (n,).
 
     Raises:
-        UserError: Says what the file lacks or holds instead.
+        UserError: The file lacks a key, or holds something else.
     """
     content = unpickle.load(path)
     needed = [f"{name}_set_{what}" for what in ("imputation", "labels") for name in SPLITS]

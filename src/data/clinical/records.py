@@ -27,7 +27,7 @@ VARIABLES = (
 DESCRIPTORS = ("Age", "Gender", "Height", "ICUType")
 HOURS = 48
 OUTCOME = "In-hospital_death"
-UNKNOWN_AS_MINUS_ONE = ("Gender", "Height", "Weight")
+MISSING_AS_MINUS_ONE = ("Gender", "Height", "Weight")
 
 SOURCE = "https://physionet.org/files/challenge-2012/1.0.0/"
 OUTCOMES_SHA256 = "2613ea60ccda29f87571a7d6b09ad130858a8ccd66325bd073365925026883c2"
@@ -42,7 +42,7 @@ class Records(NamedTuple):
 
     Attributes:
         values: Mean of each hour, float32 (n, 48, 37), in the units of the source; NaN where nothing was measured.
-        descriptors: Age, Gender, Height and ICUType, float32 (n, 4); NaN where unknown.
+        descriptors: Age, Gender, Height and ICUType, float32 (n, 4); NaN if missing.
         labels: Death in hospital, 0 or 1, int64 (n,).
         ids: RecordID, int64 (n,).
     """
@@ -54,7 +54,7 @@ class Records(NamedTuple):
 
 
 def present(data: Any) -> None:
-    """Raises a UserError if the files that a configuration ``data`` reads are missing; called before torch is loaded."""
+    """Raise a UserError if the files of a configuration ``data`` are missing; called before torch is imported."""
     if data.view == "imputed" and (data.pickle or Path(default_pickle(data.imputer, data.split_seed)).is_file()):
         if data.pickle and not Path(data.pickle).is_file():
             raise UserError(f"data.pickle={data.pickle}: there is no such file; python -m src.impute makes one")
@@ -63,28 +63,28 @@ def present(data: Any) -> None:
 
 
 def default_pickle(imputer: str, split_seed: int) -> str:
-    """Where stage 1 leaves its file and stage 2 looks for it, below the working directory."""
+    """Return the path below the working directory where stage 1 writes its file and stage 2 reads it."""
     return f"data/physionet2012_{imputer}_{split_seed}.pkl"
 
 
 def find(folder: Path) -> tuple[Path, Path]:
-    """The records - an archive, or a folder of text files - and the outcomes, below a data folder.
+    """Return the records (an archive, or a folder of text files) and the outcomes, below a data folder.
 
     Raises:
-        UserError: They are not there; says where they come from and where they belong.
+        UserError: They are missing; the message names their source and their place.
     """
     for place in (folder / "physionet2012", folder):
         for records in (place / "set-a.tar.gz", place / "set-a"):
             if records.exists() and (place / "Outcomes-a.txt").is_file():
                 return records, place / "Outcomes-a.txt"
     raise UserError(
-        f"{folder / 'physionet2012'}: set-a.tar.gz (or a folder set-a of .txt files) and Outcomes-a.txt are not there; "
-        f"put them there from {SOURCE} (SHA-256 of Outcomes-a.txt: {OUTCOMES_SHA256}), or set data_dir"
+        f"{folder / 'physionet2012'}: set-a.tar.gz (or a folder set-a of .txt files) and Outcomes-a.txt are missing; "
+        f"download them from {SOURCE} (SHA-256 of Outcomes-a.txt: {OUTCOMES_SHA256}), or set data_dir"
     )
 
 
 def fingerprint(folder: Path) -> str:
-    """A SHA-256 of the raw files."""
+    """Return a SHA-256 of the raw files."""
     records, outcomes = find(folder)
     digest = hashlib.sha256(outcomes.read_bytes())
     for path in sorted(records.glob("*.txt")) if records.is_dir() else [records]:
@@ -93,7 +93,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def read(folder: Path) -> Records:
-    """Reads all stays below a data folder.
+    """Read all stays below a data folder.
 
     Raises:
         UserError: Files are missing or damaged, or disagree; names file and line.
@@ -110,7 +110,7 @@ def read(folder: Path) -> Records:
 
 
 def members(place: Path) -> dict[str, bytes]:
-    """The records' texts by file name; an archive is read, never extracted."""
+    """Return the records' texts by file name; an archive is read, never extracted."""
     if place.is_dir():
         return {path.name: path.read_bytes() for path in sorted(place.glob("*.txt"))}
     texts: dict[str, bytes] = {}
@@ -125,7 +125,7 @@ def members(place: Path) -> dict[str, bytes]:
                 if member.isdir() or (member.isfile() and not name.endswith(".txt")):
                     continue
                 if not member.isfile() or member.size > LARGEST_RECORD:
-                    raise UserError(f"{place}: {member.name} is no plain file of at most 1 MB, so it is no record")
+                    raise UserError(f"{place}: {member.name} is not a plain file of at most 1 MB, so it is not a record")
                 if name in texts:
                     raise UserError(f"{place}: holds the record {name} twice; get it again from {SOURCE}")
                 content = archive.extractfile(member)
@@ -137,7 +137,7 @@ def members(place: Path) -> dict[str, bytes]:
 
 
 def parse(texts: dict[str, bytes], place: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """All lines of all records as one table, and the place of each record's first line in it (and the end of the last)."""
+    """Return all lines of all records as one table, and the start of each record in it (with the end of the last)."""
     # one text instead of thousands: a call of read_csv costs as much as parsing thousands of lines
     bodies = []
     for name, text in texts.items():
@@ -161,31 +161,31 @@ def parse(texts: dict[str, bytes], place: Path) -> tuple[pd.DataFrame, np.ndarra
     good = all(re.fullmatch(r"([0-3]\d|4[0-7]):[0-5]\d|48:00", time) for time in clock)
     if not good or len(table) != starts[-1] or table.isna().to_numpy().any() or (table["value"].abs() > LARGEST).any():
         broken(texts, bodies, place)
-    known = {*VARIABLES, *DESCRIPTORS, "RecordID"}
-    if unknown := [name for name in table["parameter"].cat.categories if name not in known]:
+    names = {*VARIABLES, *DESCRIPTORS, "RecordID"}
+    if unknown := [name for name in table["parameter"].cat.categories if name not in names]:
         row = int(table["parameter"].eq(unknown[0]).idxmax())
         record = int(np.searchsorted(starts, row, side="right")) - 1
         raise UserError(
             f"{place}: {list(texts)[record]}, line {row - starts[record] + 2}: {unknown[0]} is none of the "
-            f"{len(known)} known variables"
+            f"{len(names)} variables of the challenge"
         )
     return table, starts
 
 
 def broken(texts: dict[str, bytes], bodies: list[bytes], place: Path) -> NoReturn:
-    """Raises a UserError that names the first broken line."""
+    """Raise a UserError that names the first broken line."""
     for name, body in zip(texts, bodies, strict=True):
         for number, line in enumerate(body.split(b"\n"), start=2):
             if not LINE.fullmatch(line) or abs(float(line.rpartition(b",")[2])) > LARGEST:
-                said = line[:60].decode(errors="replace")
+                text = line[:60].decode(errors="replace")
                 raise UserError(
-                    f"{place}: {name}, line {number}: '{said}' is not a time up to 48:00, a variable and a number"
+                    f"{place}: {name}, line {number}: '{text}' is not a time up to 48:00, a variable and a number"
                 )
     raise UserError(f"{place}: its records cannot be read as lines of {HEADER.decode()}")
 
 
 def identified(table: pd.DataFrame, starts: np.ndarray, names: list[str], place: Path) -> np.ndarray:
-    """The id of each record (n,), said once in each and the same as its file's name."""
+    """Return the id of each record (n,), which occurs once in it and agrees with the file's name."""
     rows = np.flatnonzero(table["parameter"].eq("RecordID"))
     count = np.bincount(np.searchsorted(starts, rows, side="right") - 1, minlength=len(names))
     if (count != 1).any():
@@ -197,14 +197,14 @@ def identified(table: pd.DataFrame, starts: np.ndarray, names: list[str], place:
         twice = values[counts > 1][0]
         where = " and ".join(names[record] for record in np.flatnonzero(ids == twice))
         raise UserError(f"{place}: RecordID {twice} is in {where}; keep one of them")
-    for name, said in zip(names, ids, strict=True):
-        if name != f"{said}.txt":
-            raise UserError(f"{place}: {name}: says that its RecordID is {said}; the file's name must agree")
+    for name, number in zip(names, ids, strict=True):
+        if name != f"{number}.txt":
+            raise UserError(f"{place}: {name}: its RecordID is {number}; the file's name must agree")
     return ids
 
 
 def binned(table: pd.DataFrame, starts: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hourly means (n, 48, 37) and descriptors (n, 4); ``places`` (n,) says which row of them a record becomes."""
+    """Return hourly means (n, 48, 37) and descriptors (n, 4), with each record in its row of ``places`` (n,)."""
     stays = np.repeat(places, np.diff(starts))
     # by category: there are a few dozen names and a few thousand times, and millions of lines
     clock = np.array([min(int(time[:2]), HOURS - 1) for time in table["time"].cat.categories])
@@ -212,25 +212,25 @@ def binned(table: pd.DataFrame, starts: np.ndarray, places: np.ndarray) -> tuple
     names = list(table["parameter"].cat.categories)
     column = np.array([VARIABLES.index(name) if name in VARIABLES else -1 for name in names])[table["parameter"].cat.codes]
     values = table["value"].to_numpy()
-    unknown = np.isin(names, UNKNOWN_AS_MINUS_ONE)[table["parameter"].cat.codes] & (values == -1)
+    missing = np.isin(names, MISSING_AS_MINUS_ONE)[table["parameter"].cat.codes] & (values == -1)
 
-    kept = (column >= 0) & ~unknown
-    cells = (stays[kept] * HOURS + hours[kept]) * len(VARIABLES) + column[kept]
+    measured = (column >= 0) & ~missing
+    cells = (stays[measured] * HOURS + hours[measured]) * len(VARIABLES) + column[measured]
     shape = (len(places), HOURS, len(VARIABLES))
     count = np.bincount(cells, minlength=np.prod(shape))
-    total = np.bincount(cells, weights=values[kept], minlength=np.prod(shape))
+    total = np.bincount(cells, weights=values[measured], minlength=np.prod(shape))
     with np.errstate(invalid="ignore"):
         means = (total / count).astype(np.float32).reshape(shape)  # 0 / 0 is the NaN of an hour without measurement
 
     descriptors = np.full((len(places), len(DESCRIPTORS)), np.nan, dtype=np.float32)
-    for place, name in enumerate(DESCRIPTORS):
-        rows = table["parameter"].eq(name).to_numpy() & ~unknown
-        descriptors[stays[rows], place] = values[rows]
+    for index, name in enumerate(DESCRIPTORS):
+        rows = table["parameter"].eq(name).to_numpy() & ~missing
+        descriptors[stays[rows], index] = values[rows]
     return means, descriptors
 
 
 def labels(path: Path, ids: np.ndarray, place: Path) -> np.ndarray:
-    """Deaths in hospital, int64 (n,), of the stays ``ids``."""
+    """Return the deaths in hospital, int64 (n,), of the stays ``ids``."""
     try:
         frame = pd.read_csv(path)
         died = frame.set_index("RecordID")[OUTCOME]
