@@ -23,8 +23,8 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     folder = Path(str(config.run))
     result = results.read(folder)
     from src.reporting import summary
+    from src.tasks.evaluation import measure
     from src.training.build import load_run, quiet
-    from src.training.evaluation import measure
     from src.training.fit import device
 
     quiet()

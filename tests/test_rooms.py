@@ -114,7 +114,7 @@ def test_class_paths_in_conf_name_the_rooms_that_they_may() -> None:
         "scheduler": {"training"},
         "trainer": {"training"},
         "logger": {"training"},
-        "callbacks": {"training"},
+        "callbacks": {"training", "reporting"},
         "sweep": {"sweeps"},
         "hydra": {"training", "sweeps"},
     }

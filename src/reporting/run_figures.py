@@ -64,9 +64,9 @@ def draw(
         path.to_csv(folder / "path.csv", index=False, float_format="%.7g")
         plots.save(images / "path.png", functools.partial(plots.path, path))
     if len(data.spec.shape) == 3:  # images: (channels, height, width)
-        from src.reporting import image_plots
+        from src.reporting.images.plots import draw as draw_images
 
-        image_plots.draw(images, table, task, data)
+        draw_images(images, table, task, data)
     if isinstance(task.network, Attends) and len(data.spec.shape) == 2:
         steps = attended(task.network, *examples(data))
         plots.save(images / "attention.png", functools.partial(plots.attention, steps))

@@ -22,7 +22,7 @@ MODULES = {
     "src.data.waveforms": "src.data.series.waveforms",
     "src.devices": "src.training.distributed",
     "src.logger": "src.training.loggers",
-    "src.progress": "src.training.callbacks",
+    "src.progress": "src.reporting.progress",
     "src.pruning": "src.sweeps.pruning",
     "src.text_baselines": "src.baselines.text",
 }

@@ -25,10 +25,10 @@ from src.runs import history
 from src.runs import result as results
 from src.runs.settings import absolute
 from src.runs.trust import check_objects
+from src.tasks.evaluation import measure
 from src.tasks.task import Task
 from src.training import distributed, initial_weights, loggers
 from src.training.build import build, cause_of, data_set, load_weights, quiet, settle
-from src.training.evaluation import measure
 from src.training.fit import device, fit_baseline, fit_network
 
 # Trains a task on data by epochs: (task, data, config, folder, accelerator) -> the run's status, and the seconds of the fit.
@@ -176,9 +176,9 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], fit: Fi
     result["seconds"]["setup"] = time.perf_counter() - clock
     if "train" not in data.splits:  # images without classes: nothing to train on
         begun = time.perf_counter()
-        from src.reporting import imagenet_labels  # only for images
+        from src.reporting.images import labels  # only for images
 
-        imagenet_labels.label(task, data, folder, accelerator, announce)
+        labels.label(task, data, folder, accelerator, announce)
         result["seconds"]["test"] = time.perf_counter() - begun
         result["status"] = "finished"
     else:

@@ -14,9 +14,9 @@ from src.data.datamodule import Spec
 from src.data.series.csv import Forecast
 from src.networks.recurrent import Recurrent
 from src.tasks import rollout
+from src.tasks.evaluation import measure
 from src.tasks.rollout import conformal
 from src.training.build import build, load_run
-from src.training.evaluation import measure
 
 
 def written(values: np.ndarray | list[float], name: str = "series.csv", start: str = "2024-01-01", **more: object) -> str:

@@ -10,8 +10,8 @@ from sklearn import metrics
 
 from src.config.compose import compose
 from src.data.datamodule import Batches
+from src.tasks.evaluation import measure
 from src.training.build import load_run
-from src.training.evaluation import measure
 
 
 def test_metrics_equal_scikit_learns_for_every_batch_size(train) -> None:

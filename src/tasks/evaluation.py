@@ -1,4 +1,4 @@
-"""Measuring: predictions and exact metrics of a task on any split, the same way after a fit and years later."""
+"""Predictions and exact metrics of a task on any split, the same after a fit and from a stored run."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from src.tasks.task import Task
 def measure(
     task: Task, batches: Batches, accelerator: str = "cpu", limit: float | int = 1.0
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Runs ``task`` over batches in evaluation mode.
+    """Run a task over batches in evaluation mode.
 
     Args:
-        task: With the weights to measure.
-        batches: Of one split, in order.
-        accelerator: Where to run.
-        limit: Share or number of batches, as Lightning's ``limit_test_batches``.
+        task: Task with the weights to measure.
+        batches: Batches of one split, in order.
+        accelerator: Device type to run on.
+        limit: Fraction or number of batches, as Lightning's ``limit_test_batches``.
 
     Returns:
-        One row per sample with the truth beside it, and the metrics over all of them.
+        One row per sample with its target, and the metrics over all samples.
     """
     count = int(limit * len(batches)) if isinstance(limit, float) else limit
     if count < 1:
