@@ -105,13 +105,13 @@ MASKED = Spec(shape=(6, 8), outputs=1, columns=(), target="y", classes=("no", "y
 
 def masked(samples: int) -> torch.Tensor:
     """Two variables' values, masks and hours since the last (as a fraction of six steps), and two channels without gaps."""
-    values, known = torch.randn(samples, 6, 2), torch.randn(samples, 1, 2).expand(-1, 6, -1)
+    values, always = torch.randn(samples, 6, 2), torch.randn(samples, 1, 2).expand(-1, 6, -1)
     masks = (torch.rand(samples, 6, 2) < 0.4).float()
     hours = torch.zeros(samples, 6, 2)
     for step in range(6):
         before = hours[:, step - 1] + 1 if step else torch.full((samples, 2), 1.0)
         hours[:, step] = torch.where(masks[:, step] > 0, 0.0, before)
-    return torch.cat([values, masks, hours / 6, known], -1)
+    return torch.cat([values, masks, hours / 6, always], -1)
 
 
 def test_gru_d_is_the_formula_of_its_source() -> None:
@@ -119,12 +119,12 @@ def test_gru_d_is_the_formula_of_its_source() -> None:
     weight = {name: value[0] for name, value in network.named_parameters()}
     state = torch.zeros(4, 3)
     for step in range(6):
-        values, masks, hours, known = x[:, step].split(2, dim=1)
+        values, masks, hours, always = x[:, step].split(2, dim=1)
         hours = hours * 6
         fade = torch.exp(-torch.relu(weight["fading"][0, 0] * hours + weight["fading_bias"][0, 0]))
         faded = masks * values + (1 - masks) * fade * values
         state = torch.exp(-torch.relu(hours @ weight["forgetting"])) * state
-        read = torch.cat([faded, masks, known], 1) @ weight["read"] + weight["read_bias"]
+        read = torch.cat([faded, masks, always], 1) @ weight["read"] + weight["read_bias"]
         reset, update = (read[:, :6] + state @ weight["gates"]).sigmoid().chunk(2, 1)
         new = torch.tanh(read[:, 6:] + (reset * state) @ weight["candidate"])
         state = update * state + (1 - update) * new
