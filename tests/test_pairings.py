@@ -15,6 +15,7 @@ GIVEN = {
 }
 # options that make a model small
 FEW = {
+    "arima": ["model.season=1"],
     "lasso": ["model.alphas=3"],
     "logistic": ["model.penalties=1"],
     "gradient_boosting": ["model.max_iter=2"],
