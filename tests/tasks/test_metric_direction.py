@@ -27,7 +27,7 @@ def test_a_search_takes_the_direction_of_the_metrics_class(call, metric: str) ->
     wrong, right = ("minimize", "maximize") if metric == "r2" else ("maximize", "minimize")
     search = ["-m", "sweep=search", "data=hitters", "model=mlp", f"monitor=val/{metric}", LOG_COSH]
     status, _, err = call(*search, f"hydra.sweeper.direction={wrong}")
-    assert (status, err) == (2, f"error: hydra.sweeper.direction={wrong}: val/{metric} wants {right}; leave it out\n")
+    assert (status, err) == (2, f"error: hydra.sweeper.direction={wrong}: val/{metric} needs {right}; leave it out\n")
 
 
 def test_a_roll_out_has_directions_too(train) -> None:
