@@ -67,10 +67,10 @@ def plan(config: DictConfig, pairings: list[dict[str, Any]]) -> list[Row]:
 
 def launch(arguments: list[str], folder: Path) -> str:
     """Run the missing runs of a sweep in a process of its own; return the error if it was refused, else an empty text."""
-    place = [f"resume={folder}"] if (folder / "multirun.yaml").is_file() else [f"hydra.sweep.dir={folder}"]
+    target = [f"resume={folder}"] if (folder / "multirun.yaml").is_file() else [f"hydra.sweep.dir={folder}"]
     print(f"\n$ python -m src.train {' '.join(arguments)}", flush=True)
     path = os.pathsep.join(filter(None, [str(CONF.parent), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "src.train", *arguments, *place]
+    command = [sys.executable, "-m", "src.train", *arguments, *target]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.PIPE, text=True, check=False)
     print(done.stderr, end="", file=sys.stderr)
     if done.returncode == 130:  # Ctrl-C

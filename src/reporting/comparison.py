@@ -180,7 +180,7 @@ def describe(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def rank(groups: pd.DataFrame, runs: pd.DataFrame, metric: str) -> tuple[str, str, bool]:
-    """Return the column that orders the groups, its description, and whether higher values are better.
+    """Return the column that orders the groups, its description, and True if higher values are better.
 
     The column is never a test value: a winner chosen by its test value is partly a winner by chance. The metric of the
     table comes before the monitored loss, whose weights, smoothing and scaling differ between networks. A metric without a

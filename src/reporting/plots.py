@@ -99,7 +99,7 @@ def classes(predictions: pd.DataFrame) -> list[str]:
 
 
 def scores(predictions: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Return for two classes whether each row belongs to the second, and the probability of the second."""
+    """Return for two classes the rows of the second as True, and the probability of the second."""
     positive = classes(predictions)[1]
     return predictions["actual"].astype(str) == positive, predictions[f"probability_{positive}"]
 

@@ -1,4 +1,4 @@
-"""Whether two groups of runs differ: paired over their seeds, and paired over their test rows."""
+"""Significance of the difference between two groups of runs: paired over seeds, and paired over test rows."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class UnpairedError(UserError):
 
 
 def best_two(comparison: Comparison) -> str | None:
-    """Say whether the best two groups differ in the test metric; None if there are not two, or no order.
+    """Return a verdict on the best two groups: do they differ in the test metric? None if there are not two, or no order.
 
     The two are chosen by validation. The interval over seeds comes from a paired t-test, for given test rows. The interval
     over test rows comes from a paired bootstrap of the mean over seeds, for given networks and independent rows: in a time
@@ -79,25 +79,25 @@ def best_two(comparison: Comparison) -> str | None:
     try:
         found = difference(first, second, comparison.metric)
     except UnpairedError as error:
-        return f"{chosen}. Whether they differ cannot be said: {error}"
+        return f"{chosen}. It is unknown whether they differ: {error}"
     details = "; ".join([*map(str, found.intervals), *found.missing])
     if not found.intervals:
-        said = f"{chosen}. Whether they differ cannot be said: {details}"
+        text = f"{chosen}. It is unknown whether they differ: {details}"
     else:
-        said = f"{chosen}. Test {comparison.metric} differs by {signed(found.mean)}, 95 % interval {details}"
+        text = f"{chosen}. Test {comparison.metric} differs by {signed(found.mean)}, 95 % interval {details}"
     if found.seeds < 2 and not (deterministic(first) and deterministic(second)):
-        return f"{said}. One seed is not enough for a verdict; {more_seeds(first, second)}"
+        return f"{text}. One seed is not enough for a verdict; {more_seeds(first, second)}"
     if not found.intervals:
-        return said
+        return text
     if any(interval.low <= 0 <= interval.high for interval in found.intervals):
-        return f"{said}: they are not shown to differ"
+        return f"{text}: they are not shown to differ"
     higher = history.higher_is_better(comparison.runs, comparison.metric)
     better = "" if higher is None else f", {names[0] if (found.mean > 0) == higher else names[1]} is better"
-    return f"{said}: they differ{better}"
+    return f"{text}: they differ{better}"
 
 
 def deterministic(runs: pd.DataFrame) -> bool:
-    """Return whether the runs are of a baseline: without a training loop, no seed changes their results."""
+    """Return True for runs of a baseline: without a training loop, no seed changes their results."""
     try:
         return not trains(result.stored(Path(runs["run"].iloc[0])).model)
     except UserError:
@@ -111,7 +111,8 @@ def more_seeds(first: pd.DataFrame, second: pd.DataFrame) -> str:
     commands = []
     for runs in (first, second):
         if set(wanted) - set(runs["seed"]):
-            own = [text for text in result.overrides(runs["run"].iloc[0]) if not text.lstrip("+~").startswith(OWN)]
+            overrides = result.overrides(runs["run"].iloc[0])
+            own = [override for override in overrides if not override.lstrip("+~").startswith(OWN)]
             commands.append(shlex.join(["python", "-m", "src.train", "-m", *own, f"seed={','.join(map(str, wanted))}"]))
     return f"run {' and '.join(commands or ['both with the same seeds'])}"
 

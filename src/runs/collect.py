@@ -1,4 +1,4 @@
-"""Runs as experiments: the settings of each run, whether it counts, and which runs differ only in their seeds."""
+"""Runs as experiments: the settings of each run, the reason if it does not count, and the runs that differ only in seeds."""
 
 from __future__ import annotations
 

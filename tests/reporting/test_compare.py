@@ -1,4 +1,4 @@
-"""Runs side by side: what is pooled, what does not count, and whether the best two differ."""
+"""Runs side by side: pooled runs, runs that do not count, and the verdict on the best two."""
 
 import json
 import re
@@ -242,14 +242,14 @@ def weighted(metric: str, table: pd.DataFrame, counts: np.ndarray) -> float:
     if metric in ("roc_auc", "pr_auc"):
         score = {"roc_auc": metrics.roc_auc_score, "pr_auc": metrics.average_precision_score}[metric]
         return score(actual == "yes", table["probability_yes"], **options)
-    known = {
+    scores = {
         "mae": metrics.mean_absolute_error,
         "mse": metrics.mean_squared_error,
         "rmse": metrics.root_mean_squared_error,
         "r2": metrics.r2_score,
         "accuracy": metrics.accuracy_score,
     }
-    return known[metric](actual, prediction, **options)
+    return scores[metric](actual, prediction, **options)
 
 
 @pytest.mark.parametrize("metric", ["mae", "mse", "rmse", "r2", "roc_auc", "pr_auc", "accuracy", "of three"])
