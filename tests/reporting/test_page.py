@@ -58,11 +58,11 @@ def test_a_run_becomes_a_page(call, hitters_sweep: Path, tmp_path: Path) -> None
         assert text in page.text
 
 
-def test_a_sweep_becomes_a_page_with_its_failed_jobs(call, hitters_sweep: Path, tmp_path: Path) -> None:
-    sweep = Path(shutil.copytree(hitters_sweep, tmp_path / "sweep"))
+def test_a_sweep_becomes_a_page_with_its_failed_jobs(call, tmp_path: Path) -> None:
+    sweep = Path(shutil.copytree(ROOT / "tests" / "data" / "runs" / "before_rooms" / "sweep", tmp_path / "sweep"))
     (sweep / "9_begun" / ".hydra").mkdir(parents=True)
     error = "ValueError: <b>no</b>"
-    results.write(sweep / "1_hitters_linear", result(sweep / "1_hitters_linear") | {"status": "failed", "error": error})
+    results.write(sweep / "1_hitters_mlp", result(sweep / "1_hitters_mlp") | {"status": "failed", "error": error})
     status, _, err = call(f"runs={sweep}", entry="page")
     assert (status, err) == (0, "")
     page = Page(sweep / "report.html")
@@ -72,7 +72,7 @@ def test_a_sweep_becomes_a_page_with_its_failed_jobs(call, hitters_sweep: Path, 
     assert "3 finished, 1 failed, 1 unreadable" in page.text
     assert f"failed: {error}" in page.text, "texts are escaped"
     assert "the run was cut short before it began" in page.text
-    assert all(count in page.text for count in ("linear (2)", "ols (2)", "default (1)")), "settings that differ"
+    assert all(count in page.text for count in ("mlp (2)", "ols (2)", "default (1)")), "settings that differ"
     assert f"{result(sweep / '2_hitters_ols')['test']['mae']:.2f}" in page.text
     assert "The best two by validation mae" in page.text
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import result
+from conftest import ROOT, result
 
 from src.config.compose import compose
 from src.reporting import reproduction
 from src.reproduce import chosen, plan
 from src.runs import history
+
+STORED = ROOT / "tests" / "data" / "runs" / "before_rooms" / "sweep"
 
 
 def table(*overrides: str) -> list[list[str]]:
@@ -23,10 +25,10 @@ def table(*overrides: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][2:]
 
 
-def test_figures_are_taken_over_the_repeats_of_the_newest_experiment(hitters_sweep: Path) -> None:
+def test_figures_are_taken_over_the_repeats_of_the_newest_experiment() -> None:
     folder = Path("logs/reproduction/hitters_mlp/honest")
     for seed in (0, 1):
-        shutil.copytree(hitters_sweep / f"{seed}_hitters_linear", folder / f"{seed}_hitters_linear")
+        shutil.copytree(STORED / f"{seed}_hitters_mlp", folder / f"{seed}_hitters_mlp")
     mae = history.runs(folder)["test.mae"]
     (row,) = table("only=hitters_mlp", "repeats=2")
     assert row[:5] == [
@@ -38,8 +40,8 @@ def test_figures_are_taken_over_the_repeats_of_the_newest_experiment(hitters_swe
     ]
     assert row[5] == "not run: no data (`train_mean`)"
     (row,) = table("only=hitters_mlp", "repeats=1")
-    assert row[4] == f"{result(folder / '0_hitters_linear')['test']['mae']:.2f}", "one repeat"
-    newest = Path(shutil.copytree(folder / "0_hitters_linear", folder / "2_hitters_linear"))
+    assert row[4] == f"{result(folder / '0_hitters_mlp')['test']['mae']:.2f}", "one repeat"
+    newest = Path(shutil.copytree(folder / "0_hitters_mlp", folder / "2_hitters_mlp"))
     content = result(newest) | {"started": "2036-01-01T00:00:00+00:00"}
     (newest / "result.json").write_text(pd.Series(content).to_json())
     with (newest / ".hydra" / "overrides.yaml").open("a") as overrides:
