@@ -38,7 +38,7 @@ class EpochWriter(ExperimentWriter):
 
 
 class EpochCSVLogger(CSVLogger):
-    """Writes ``metrics.csv`` straight into ``save_dir``: one row per epoch, on disk as soon as the epoch ends."""
+    """Lightning's logger with one row per epoch in ``save_dir/metrics.csv``, on disk as soon as the epoch ends."""
 
     def __init__(self, save_dir: str):
         super().__init__(save_dir, name="", version="", flush_logs_every_n_steps=1)

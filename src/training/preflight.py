@@ -65,27 +65,27 @@ def checked(
 
 
 def check_unfinished(run: Path, config: DictConfig) -> None:
-    """Raises a UserError if a run to be resumed has nothing left to do, or would change the schedule that it follows."""
+    """Raise a UserError if a run to be resumed has nothing left to do, or would change its learning-rate schedule."""
     result, planned, max_epochs = results.read(run), results.configuration(run, config.trust), config.trainer.max_epochs
     if result["status"] in ("stopped early", "diverged"):
-        raise UserError(f"resume={run}: the run {result['status']}, so there is nothing to go on with; start a new one")
+        raise UserError(f"resume={run}: the run {result['status']}, so nothing is left to resume; start a new run")
     if result["last"] and result["last"]["epoch"] + 1 >= max_epochs:
         done = result["last"]["epoch"] + 1
         raise UserError(f"resume={run}: the run has had its {done} epochs; ask for more with trainer.max_epochs={2 * done}")
     if distributed.count(config) != (before := distributed.count(planned)):
-        raise UserError(f"resume={run}: learns on {before} devices from batches of all of them; leave their number as it is")
+        raise UserError(f"resume={run}: was trained on {before} devices; resume it on the same number")
     if config.task.get("scheduler") != planned.task.get("scheduler"):
         raise UserError(
-            f"resume={run}: the schedule of its learning rate is made for {planned.trainer.max_epochs} epochs, and another "
-            f"length is another experiment; leave trainer.max_epochs out, or start a new run"
+            f"resume={run}: its learning-rate schedule is made for {planned.trainer.max_epochs} epochs; leave "
+            f"trainer.max_epochs out, or start a new run"
         )
 
 
 def resumed(arguments: list[str]) -> list[str]:
-    """Replaces ``resume=DIR`` by the overrides of the run in DIR and what is given beside it.
+    """Replace ``resume=DIR`` by the overrides of the run in DIR and those given beside it.
 
     Raises:
-        UserError: There is no run to go on with, or the arguments would make it another experiment.
+        UserError: There is no run to resume, or the arguments would make it another experiment.
     """
     if os.environ.get("LOCAL_RANK", "0") != "0":  # Lightning started this process with the first one's arguments
         return arguments

@@ -104,7 +104,7 @@ def alone(task: Task, data: InMemory, config: DictConfig, folder: Path, accelera
 
 
 def keep_paths(stored: Path) -> None:
-    """Makes the paths of a stored configuration absolute, so that the run can be rebuilt from any folder."""
+    """Make the paths of a stored configuration absolute, so that the run can be rebuilt from any folder."""
     if stored.is_file():
         config: Any = OmegaConf.load(stored)
         absolute(config)
