@@ -2,12 +2,14 @@
 
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pandas as pd
 import pytest
 from conftest import result
 
 from src.runs import history
+from src.training import loggers
 
 SHORT = ["model=linear", "callbacks.progress=null", "trainer.max_epochs=2"]
 
@@ -31,7 +33,9 @@ def logged(events: Path) -> pd.DataFrame:
 
 def test_all_loggers_at_once_tell_the_same_and_change_nothing(train, call, client) -> None:
     plain = train("plain", *SHORT)
-    folder = train("logs/linear/run", *SHORT, "logger=[csv,tensorboard,mlflow]")
+    with mock.patch.object(loggers.MLflow, "__init__", autospec=True, side_effect=loggers.MLflow.__init__) as made:
+        folder = train("logs/linear/run", *SHORT, "logger=[csv,tensorboard,mlflow]")
+    assert made.call_count == 1
     epochs = history.load(folder)
     pd.testing.assert_frame_equal(epochs.drop(columns="seconds"), history.load(plain).drop(columns="seconds"))
     assert result(folder)["test"] == result(plain)["test"]
