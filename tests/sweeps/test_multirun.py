@@ -1,4 +1,4 @@
-"""Sweeps that stop, fail, go on, run in parallel, or should not run at all."""
+"""Sweeps that stop, fail, are resumed, run in parallel, or should not run at all."""
 
 import json
 import os
@@ -15,13 +15,17 @@ import pytest
 from conftest import ROOT, result
 from filelock import FileLock
 from hydra.errors import MissingConfigException
+from omegaconf import DictConfig, OmegaConf
 
 from src.config.app import explain
 from src.runs import history
 from src.runs import result as results
+from src.sweeps.arguments import launches_sweep
+from src.sweeps.compose import JobLoader
 from src.sweeps.progress import Watch
+from src.tasks.task import Task
 
-LINEAR = ("data=nyse", "model=linear", "trainer.max_epochs=2")
+LINEAR = ("data=hitters", "model=linear", "trainer.max_epochs=1")
 
 
 def of(sweep: str, seed: int) -> Path:
@@ -62,14 +66,64 @@ def wait_for(rows: int, process: subprocess.Popen[str]) -> None:
     raise AssertionError(process.communicate())
 
 
+def test_ctrl_c_ends_a_sweep_after_the_epoch_and_the_sweep_is_resumed(call, train, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs, end = [], Task.on_train_epoch_end
+
+    def interrupted(task: Task) -> None:
+        epochs.append(len(epochs))
+        if len(epochs) == 2:
+            signal.raise_signal(signal.SIGINT)
+        end(task)
+
+    given = ("data=hitters", "model=linear", "trainer.max_epochs=4")
+    monkeypatch.setattr(Task, "on_train_epoch_end", interrupted)
+    status, out, err = call("-m", "hydra.sweep.dir=sweep", *given, "seed=0,1")
+    assert (status, err.count("stopping after this epoch")) == (130, 1)
+    assert "0 of 2 jobs done; resume the sweep with: python -m src.train -m resume=sweep" in out
+    assert history.runs("sweep")["status"].tolist() == ["interrupted"], "no further job was begun"
+    assert len(history.load(of("sweep", 0))) == 2
+    status, out, err = call("-m", "resume=sweep")
+    assert (status, err) == (0, "")
+    assert sorted(history.runs("sweep")["seed"]) == [0, 1]
+    alone = history.load(train("alone", *given, "seed=0"))
+    pd.testing.assert_frame_equal(history.load(of("sweep", 0)).drop(columns="seconds"), alone.drop(columns="seconds"))
+
+
+def test_a_sweep_by_mode_is_supervised() -> None:
+    assert launches_sweep(["hydra.mode=MULTIRUN", "seed=0,1"])
+    assert launches_sweep(["sweep=seeds"])
+    assert launches_sweep(["model.replicas=2"])
+    assert not launches_sweep(["model=rnn", "model.replicas=1", "sweep=null"])
+    assert not launches_sweep(["-m", "seed=0,1", "--cfg", "job"])
+
+
+def test_jobs_are_composed_as_hydra_composes_them(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    composed = []
+    load = JobLoader.load_sweep_config
+
+    def both(loader: JobLoader, config: DictConfig, overrides: list[str]) -> DictConfig:
+        job = load(loader, config, overrides)
+        composed.append((job, loader.loader.load_sweep_config(config, overrides)))
+        return job
+
+    monkeypatch.setattr(JobLoader, "load_sweep_config", both)
+    odd = ("+task.metrics.more={_target_: torchmetrics.MeanSquaredError}", "~callbacks.early_stopping", "recipe=null")
+    status, _, err = call("-m", *LINEAR, *odd, "seed=0,1", "task.l1=0.1", "hydra.job.env_set.A=1")
+    assert (status, err) == (0, "")
+    assert len(composed) == 3
+    for fast, slow in composed:
+        assert OmegaConf.to_container(fast, resolve=False) == OmegaConf.to_container(slow, resolve=False)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "launcher",
     [
         pytest.param((), id="basic"),
-        pytest.param(("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), id="joblib", marks=pytest.mark.slow),
+        pytest.param(("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), id="joblib"),
     ],
 )
-def test_ctrl_c_ends_a_sweep_after_the_epoch_and_it_goes_on_from_there(launcher: tuple[str, ...], call, train) -> None:
+def test_ctrl_c_of_a_terminal_ends_a_sweep_after_the_epoch(launcher: tuple[str, ...], call, train) -> None:
     long = ("data=nyse", "model=linear", "trainer.max_epochs=120", "callbacks.early_stopping=null")
     process = started(*long, "seed=0,1,2", *launcher)
     wait_for(3, process)
@@ -98,26 +152,26 @@ def test_ctrl_c_ends_a_sweep_after_the_epoch_and_it_goes_on_from_there(launcher:
 def test_only_what_is_missing_runs(call) -> None:
     call("-m", "hydra.sweep.dir=sweep", *LINEAR, "seed=0,1,2,3")
     lost, damaged, failed, kept = (of("sweep", seed) for seed in range(4))
-    told = result(kept)
+    before = result(kept)
     shutil.rmtree(lost)
     (damaged / "result.json").write_text("{")
     (failed / "result.json").write_text(json.dumps(result(failed) | {"status": "failed", "error": "no space left"}))
     status, out, err = call("-m", "resume=sweep")
     assert (status, err) == (0, "")
     assert len(re.findall(r"^job \d+: .*: finished", out, re.MULTILINE)) == 3
-    assert result(kept) == told
+    assert result(kept) == before
     assert not failed.exists()
     assert damaged.exists(), "nothing that cannot be read is thrown away"
     status, out, err = call("-m", "resume=sweep", "seed=0,1,2,3,4", "model=linear,ols")
     assert (status, err) == (0, "")
     assert len(re.findall(r"^job \d+: .*: finished", out, re.MULTILINE)) == 6, "one of the network, five of the baseline"
-    assert result(kept) == told
+    assert result(kept) == before
     table = pd.read_csv("sweep/summary.csv")
     assert table.groupby("model")["seed"].apply(sorted).tolist() == [[0, 1, 2, 3, 4]] * 2
-    assert table.groupby("model")["r2_mean"].nunique().tolist() == [1, 1], "runs of both launches are of one group"
+    assert table.groupby("model")["mae_mean"].nunique().tolist() == [1, 1], "runs of both launches are of one group"
 
 
-def test_a_sweep_over_a_file_goes_on_from_another_folder(call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_over_a_file_is_resumed_from_another_folder(call, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("here").mkdir()
     Path("there").mkdir()
     monkeypatch.chdir("here")
@@ -129,14 +183,14 @@ def test_a_sweep_over_a_file_goes_on_from_another_folder(call, monkeypatch: pyte
     assert (status, err, "finished" in out) == (0, "", False), "all jobs are known, and their file is found"
 
 
-def test_the_live_table_tells_what_is_done_what_runs_and_what_is_best(call) -> None:
-    call("-m", "hydra.sweep.dir=sweep", "data=nyse", "model=train_mean,ols,last_value", "data.lags=5,6000")
-    running = Path("sweep/6_nyse_rnn")
+def test_the_live_table_shows_ended_and_running_jobs_and_the_best(call) -> None:
+    call("-m", "hydra.sweep.dir=sweep", "data=nyse", "model=train_mean,ols", "data.lags=5,6000")
+    running = Path("sweep/4_nyse_rnn")
     (running / ".hydra").mkdir(parents=True)
     (running / "metrics.csv").write_text("epoch,val/loss\n0,0.5\n1,0.4\n")
-    table = Watch(Path("sweep"), 8, []).table()
+    table = Watch(Path("sweep"), 6, []).table()
     done, failed, runs, best, left = ([str(cell) for cell in column.cells] for column in table.columns)
-    assert (done, failed, runs, left) == (["6 of 8"], ["3"], ["6_nyse_rnn (epoch 2)"], [""])
+    assert (done, failed, runs, left) == (["4 of 6"], ["2"], ["4_nyse_rnn (epoch 2)"], [""])
     ols = of_model("sweep", "ols")
     assert best == [f"val/loss {result(ols)['best']['val/loss']:.4f} ({ols.name})"]
 
@@ -165,13 +219,13 @@ def test_a_job_that_leaves_the_process_ends_itself_alone(call) -> None:
 
 
 def test_a_job_that_takes_the_process_with_it_ends_itself_alone() -> None:
-    process = started(*LINEAR, "+callbacks.more=null,{_target_: os._exit, status: 7}", "seed=0,1")
+    process = started(*LINEAR, "+callbacks.more=null,{_target_: os._exit, status: 7}")
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (1, "")
-    assert "job 2: failed: its process ended with status 7; the other jobs run on" in out
+    assert "job 1: failed: its process ended with status 7; the other jobs run on" in out
     runs = history.runs("sweep")
-    assert runs["status"].tolist() == ["finished", "finished", "failed", "failed"]
-    assert runs["error"].tolist()[2:] == ["its process ended with status 7"] * 2
+    assert runs["status"].tolist() == ["finished", "failed"]
+    assert runs["error"].tolist()[1] == "its process ended with status 7"
 
 
 def test_on_error_stop_ends_a_sweep_at_the_first_failure(call) -> None:
@@ -181,6 +235,7 @@ def test_on_error_stop_ends_a_sweep_at_the_first_failure(call) -> None:
     assert "2 of 3 jobs done; resume the sweep with: python -m src.train -m resume=sweep" in out
 
 
+@pytest.mark.slow
 def test_jobs_in_parallel_equal_the_jobs_of_one_process(call) -> None:
     given = (*LINEAR, "seed=0,1")
     call("-m", "hydra.sweep.dir=one", *given)

@@ -18,7 +18,7 @@ from src.runs import history
 from src.runs import result as results
 from src.sweeps import search
 
-LINEAR = ("data=nyse", "model=linear", "trainer.max_epochs=1")
+LINEAR = ("data=hitters", "model=linear", "trainer.max_epochs=1")
 HOPELESS = "+callbacks.pruning={_target_: src.sweeps.pruning.Pruning, trials: 2, epochs: 2}"
 
 
@@ -37,18 +37,18 @@ def study(sweep: str) -> optuna.Study:
     return search.load(Path(sweep), "minimize")
 
 
-def test_a_search_goes_on_as_if_never_stopped(call) -> None:
+def test_a_resumed_search_equals_one_that_never_stopped(call) -> None:
     status, _, err = call("sweep=search", "hydra.sweep.dir=whole", "hydra.sweeper.n_trials=3", *LINEAR)
     assert (status, err) == (0, "")
     call("sweep=search", "hydra.sweep.dir=part", "hydra.sweeper.n_trials=2", *LINEAR)
     # killed after its second job had ended, and while this was being written
     log = Path("part/study.log")
     log.write_bytes(log.read_bytes()[:-20])
-    kept = [result(path) for path in sorted(Path("part").glob("*_nyse_linear"))]
+    kept = [result(path) for path in sorted(Path("part").glob("*_hitters_linear"))]
     status, out, err = call("-m", "resume=part", "hydra.sweeper.n_trials=3")
     assert (status, err) == (0, "")
     assert out.count(": finished") == 1, "the one that was missing"
-    assert [result(path) for path in sorted(Path("part").glob("*_nyse_linear"))][:2] == kept
+    assert [result(path) for path in sorted(Path("part").glob("*_hitters_linear"))][:2] == kept
     assert drawn("part") == drawn("whole")
     assert [trial.value for trial in study("part").trials] == [trial.value for trial in study("whole").trials]
     assert history.runs("part")["best.val/loss"].tolist() == [trial.value for trial in study("part").trials]
@@ -72,7 +72,7 @@ def test_an_interval_of_a_whole_number_draws_whole_numbers() -> None:
     assert len(set(dropouts)) > 50
 
 
-def test_what_mattered_is_told_and_the_best_job_repeats_alone(call) -> None:
+def test_importance_is_shown_and_the_best_job_repeats_alone(call) -> None:
     space = ("task.optimizer.lr=tag(log, interval(0.00001, 0.1))", "task.optimizer.weight_decay=interval(0.0, 0.00001)")
     given = ("data=hitters", "model=linear", "trainer.max_epochs=3", "monitor=val/r2", *space)
     status, out, err = call("sweep=random", "hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=10", *given)
@@ -91,9 +91,10 @@ def test_what_mattered_is_told_and_the_best_job_repeats_alone(call) -> None:
     assert result(Path("alone"))["test"] == result(Path(best["run"]))["test"]
 
 
-def test_random_draws_need_no_optuna_and_go_on(call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    status, _, err = call("sweep=search", *LINEAR)
+def test_a_search_needs_optuna_and_random_draws_are_resumed(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "optuna", None)
+        status, _, err = call("sweep=search", *LINEAR)
     assert (status, err) == (
         2,
         "error: hydra/sweeper: a search needs a package that is not installed; pip install -e '.[optuna]'\n",
@@ -106,13 +107,13 @@ def test_random_draws_need_no_optuna_and_go_on(call, monkeypatch: pytest.MonkeyP
     assert drawn("part") == drawn("whole")
 
 
-def test_the_sampler_learns_that_a_metric_should_grow(call) -> None:
+def test_the_sampler_knows_the_direction_of_a_metric(call) -> None:
     call("sweep=search", "hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=2", "monitor=val/r2", *LINEAR)
     found = search.load(Path("sweep"), "maximize")
     assert found.best_value == history.runs("sweep")["best.val/r2"].max()
 
 
-def test_failed_jobs_end_no_search_and_teach_nothing(call) -> None:
+def test_failed_jobs_end_no_search_and_inform_no_draw(call) -> None:
     given = ("data=nyse", "model=ols", "data.lags=choice(3,6000)", "hydra.sweeper.n_trials=4")
     status, out, err = call("sweep=search", "hydra.sweep.dir=sweep", *given)
     assert (status, err) == (1, "")
@@ -143,7 +144,7 @@ def test_hopeless_jobs_stop_early(call, train) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_search_after_the_epoch_and_it_goes_on_from_there(call) -> None:
+def test_ctrl_c_ends_a_search_after_the_epoch_and_the_search_is_resumed(call) -> None:
     long = ("data=nyse", "model=linear", "trainer.max_epochs=80", "callbacks.early_stopping=null")
     process = started("sweep=search", *long, "hydra.sweeper.n_trials=2")
     wait_for(3, process)

@@ -18,10 +18,11 @@ def sweep_folder(out: str) -> Path:
 
 def test_a_sweep_ends_with_a_table_and_a_summary(call, monkeypatch: pytest.MonkeyPatch) -> None:
     import src.data.series.nyse
+    import src.training.build
 
     loads = []
     load = src.data.series.nyse.NYSE.load
-    monkeypatch.setattr("src.training.build._prepared", {})
+    src.training.build._data_set.cache_clear()
     monkeypatch.setattr("src.data.series.nyse.NYSE.load", lambda data: loads.append(1) or load(data))
     status, out, err = call("-m", "data=nyse", "model=linear,ols", "seed=0,1", "trainer.max_epochs=2")
     assert (status, err) == (0, "")
@@ -37,8 +38,8 @@ def test_a_sweep_ends_with_a_table_and_a_summary(call, monkeypatch: pytest.Monke
     assert linear["r2_sd"].to_numpy() == pytest.approx(linear["r2"].std())
     assert linear["r2"].nunique() == 2
     for run, best in zip(table["run"], table["best"], strict=True):
-        told = result(Path(run))
-        assert best == told["best"]["val/loss"] == history.load(run)["val/loss"].min()
+        stored = result(Path(run))
+        assert best == stored["best"]["val/loss"] == history.load(run)["val/loss"].min()
     assert re.search(r"linear +2 +\d\.\d{4} +-?\d\.\d{4}±\d\.\d{4}", out)
 
 
@@ -55,9 +56,9 @@ def test_jobs_that_differ_only_in_seeds_are_one_group_for_the_sweep_and_for_comp
 
 
 def test_a_job_alone_equals_the_job_in_a_sweep(call, train) -> None:
-    _, out, _ = call("-m", "model=rnn,lstm", "seed=0,1", "trainer.max_epochs=2")
-    inside = sweep_folder(out) / "3_nyse_lstm"
-    alone = train("alone", "model=lstm", "seed=1", "trainer.max_epochs=2")
+    _, out, _ = call("-m", "model=mlp,lstm", "seed=1", "data.batch_size=512", "trainer.max_epochs=1")
+    inside = sweep_folder(out) / "1_nyse_lstm"
+    alone = train("alone", "model=lstm", "seed=1", "data.batch_size=512", "trainer.max_epochs=1")
     epochs = [history.load(folder).drop(columns="seconds") for folder in (inside, alone)]
     pd.testing.assert_frame_equal(*epochs)
     assert result(inside)["test"] == result(alone)["test"]
@@ -73,11 +74,10 @@ def test_a_failed_job_is_reported_and_the_others_run(call) -> None:
 
 
 def test_the_objective_is_the_best_validation_value(train, monkeypatch: pytest.MonkeyPatch) -> None:
-    import src.training.run
+    import src.training.launch
 
-    returned = []
-    run = src.training.run.run
-    monkeypatch.setattr("src.training.run.run", lambda config: returned.append(run(config)) or returned[-1])
+    returned, launch = [], src.training.launch.launch
+    monkeypatch.setattr("src.training.launch.launch", lambda config: returned.append(launch(config)) or returned[-1])
     folder = train("run", "data=hitters", "model=mlp", "model.dropout=0", "task.optimizer.lr=0.02", "trainer.max_epochs=30")
     epochs = history.load(folder)
     assert returned == [result(folder)["best"]["val/loss"]] == [epochs["val/loss"].min()]

@@ -11,19 +11,21 @@ import contextlib
 import copy
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.types import LRSchedulerConfig
 from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.func import vmap
 
-from src.data.datamodule import NUMBERS, Batch, InMemory, epoch_seed
+from src.data.datamodule import BLOCK, NUMBERS, Batch, Batches, InMemory, epoch_seed
 from src.networks import Grouped
-from src.sweeps.stacked.optimizer import Replica, hand_over, joint, without
 from src.sweeps.stacked.stack import Stack, Unstackable
 from src.tasks.forecasting import Forecasting
 from src.tasks.task import Task
@@ -32,6 +34,21 @@ from src.training.fit import ended, make_trainer
 
 # Writing every run's last checkpoint takes about as long as an epoch of a small stack, so it is done no more often.
 SECONDS = 5.0
+
+
+@dataclass
+class Replica:
+    """One run of a stack: what Lightning's Trainer would hold for it alone."""
+
+    task: Task
+    weights: nn.Parameter  # its row of the stack, whose memory it shares
+    optimizer: torch.optim.Optimizer  # of these weights
+    schedulers: list[LRSchedulerConfig]
+    callbacks: list[Callback]
+    loggers: list[Logger]
+    batches: Batches
+    generator: torch.Generator  # of its dropout and of the changes of its images
+    stopped: bool = False
 
 
 def train_stack(configs: Mapping[Path, DictConfig], data: InMemory, accelerator: str) -> dict[Path, str]:
@@ -55,13 +72,22 @@ def train_stack(configs: Mapping[Path, DictConfig], data: InMemory, accelerator:
     stack = Stack([task.network for task in tasks])
     try_out(tasks, stack, data)
     print(f"{len(tasks)} runs are trained together", flush=True)
-    trainers: list[Any] = []
+    trainers: list[Any] = []  # one of them trains; of all others the callbacks and loggers are needed
     for task, (folder, config) in zip(tasks, configs.items(), strict=True):
         config = config.copy()
         config.callbacks = {name: part for name, part in (config.callbacks or {}).items() if name != "progress"}
         trainers.append(make_trainer(task, config, folder, accelerator))
-    trainer = trainers[0]
-    replicas = [Replica.of(task, own, copy.copy(data), trainer) for task, own in zip(tasks, trainers, strict=True)]
+    trainer, replicas = trainers[0], []
+    for row, (task, own) in enumerate(zip(tasks, trainers, strict=True)):
+        its_data = copy.copy(data)
+        task.trainer = its_data.trainer = trainer
+        its_data.seed, its_data.block = task.seed, BLOCK
+        weights = nn.Parameter(stack.weights[row])
+        optimizer = task.make_optimizer([weights])
+        optimizer.register_state_dict_post_hook(stack.by_weight)
+        schedulers = [LRSchedulerConfig(task.make_scheduler(optimizer))] if task.make_scheduler else []
+        parts = own.callbacks, own.loggers, its_data.train_dataloader(), torch.Generator()
+        replicas.append(Replica(task, weights, optimizer, schedulers, *parts))
     trainer.callbacks, trainer.loggers = [], []
     module = StackedTask(replicas, stack, data)
     trainer.fit(module, train_dataloaders=StackedBatches(module), val_dataloaders=data.val_dataloader())
@@ -127,12 +153,11 @@ class StackedTask(LightningModule):
         self.automatic_optimization = False
         self.replicas, self.training_now, self.stack, self.data = replicas, replicas, stack, data
         self.tasks = nn.ModuleList(replica.task for replica in replicas)  # so that their modes follow this module's
-        self.optimizer = joint(replicas, stack)
         self.outputs: list[Batch] = []
         self.written = time.perf_counter()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optimizer
+        return self.replicas[0].optimizer
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch
@@ -141,19 +166,18 @@ class StackedTask(LightningModule):
     def shown(self, replica: Replica) -> Iterator[Trainer]:
         """Show the Trainer to a replica, as if it trained that alone."""
         trainer = self.trainer
-        kept = trainer.optimizers
-        self.show(replica.task, [replica.optimizer], replica.schedulers, replica.callbacks, replica.loggers)
+        self.show(replica.task, replica.optimizer, replica.schedulers, replica.callbacks, replica.loggers)
         try:
             yield trainer
         finally:
-            self.show(self, kept, [], [], [])
+            self.show(self, self.training_now[0].optimizer, [], [], [])
 
     def show(
-        self, module: LightningModule, optimizers: list[Any], schedulers: list[Any], callbacks: list[Any], loggers: list[Any]
+        self, module: LightningModule, optimizer: Any, schedulers: list[Any], callbacks: list[Any], loggers: list[Any]
     ) -> None:
         trainer: Any = self.trainer
         trainer.strategy.connect(module)
-        trainer.optimizers, trainer.strategy.lr_scheduler_configs = optimizers, schedulers
+        trainer.optimizers, trainer.strategy.lr_scheduler_configs = [optimizer], schedulers
         trainer.callbacks, trainer.loggers = callbacks, loggers
 
     def on_fit_start(self) -> None:
@@ -166,22 +190,24 @@ class StackedTask(LightningModule):
         self.begun = time.perf_counter()
         for replica in self.training_now:
             replica.generator.manual_seed(epoch_seed(replica.task.seed, self.current_epoch))
-        for group in self.optimizer.param_groups:  # as the schedules have left them
-            group.update(next(replica for replica in self.training_now if replica.group == group["group"]).settings())
+        for row, replica in enumerate(self.training_now):
+            replica.weights.data, replica.weights.grad = self.stack.weights[row], self.stack.gradient[row]
         self.stack.form.train()
 
     def training_step(self, batches: Iterator[Batch], batch_idx: int) -> None:
         """Take one step of all replicas for each batch, as :meth:`Task.training_step` does for one."""
-        optimizer: Any = self.optimizers()
+        first: Any = self.optimizers()
         stack, task = self.stack, self.training_now[0].task
         for x, y, *when in batches:
             target, goals = task.target_of(x, y), y
             if self.data.feed is not None:
                 x, goals = self.fed(x, y)
             outputs = stack(x, stack.draw(x, [replica.generator for replica in self.training_now]))
-            stack.backward(self.losses(outputs, x, goals, *when).sum() + self.penalty())
-            self.clip()
-            optimizer.step()
+            stack.backward(self.losses(outputs, x, goals, *when).sum())
+            self.regularize()
+            first.step()  # by Lightning, which counts the steps
+            for replica in self.training_now[1:]:
+                replica.optimizer.step()
             self.outputs.append((outputs.detach(), target, *when))
 
     def losses(self, outputs: Tensor, x: Tensor, goals: Tensor, *when: Tensor) -> Tensor:
@@ -207,19 +233,13 @@ class StackedTask(LightningModule):
         torch.set_rng_state(state)
         return torch.stack(inputs), torch.stack(goals)
 
-    def penalty(self) -> Tensor | float:
-        """Return the sum of the replicas' l1 penalties."""
-        if not any(replica.task.l1 for replica in self.training_now):
-            return 0.0
-        l1 = self.stack.weights.new_tensor([replica.task.l1 for replica in self.training_now])
-        leaves = self.stack.leaves.values()
-        return torch.stack([l1 @ (leaf.abs().flatten(1).sum(1) if leaf.dim() > 1 else leaf.abs()) for leaf in leaves]).sum()
-
-    def clip(self) -> None:
-        """Scale each replica's gradient to its own largest norm, as ``torch.nn.utils.clip_grad_norm_`` does."""
-        if any(replica.task.gradient_clip for replica in self.training_now):
-            gradient = self.stack.gradient
-            most = gradient.new_tensor([replica.task.gradient_clip or torch.inf for replica in self.training_now])
+    def regularize(self) -> None:
+        """Add the l1 penalties to the gradient, and scale each replica's part to its own largest norm."""
+        gradient, tasks = self.stack.gradient, [replica.task for replica in self.training_now]
+        if any(task.l1 for task in tasks):
+            gradient.addcmul_(gradient.new_tensor([[task.l1] for task in tasks]), self.stack.weights.sign())
+        if any(task.gradient_clip for task in tasks):  # as torch.nn.utils.clip_grad_norm_
+            most = gradient.new_tensor([task.gradient_clip or torch.inf for task in tasks])
             gradient.mul_((most / (gradient.norm(dim=1) + 1e-6)).clamp(max=1).unsqueeze(1))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -237,17 +257,16 @@ class StackedTask(LightningModule):
         self.written = time.perf_counter() if due else self.written
         for row, replica in enumerate(replicas):
             replica.task.keep("train", replica.task.measured(*(column[row] for column in columns)))
-            hand_over(row, replicas, self.stack, self.optimizer)
+            self.stack.copy_to(replica.task.network, row)
             with self.shown(replica) as trainer:
                 self.record(replica, trainer, seconds, due)
         self.outputs.clear()
-        self.training_now = [replica for replica in replicas if not replica.stopped]
-        self.trainer.should_stop = not self.training_now
-        if self.training_now and len(self.training_now) < len(replicas):
-            self.optimizer = without(
-                [replica for replica in replicas if replica.stopped], replicas, self.stack, self.optimizer
-            )
-            self.trainer.optimizers = [self.optimizer]
+        rows = [row for row, replica in enumerate(replicas) if not replica.stopped]
+        if rows and len(rows) < len(replicas):
+            self.training_now = [replicas[row] for row in rows]
+            self.stack.keep(rows)
+            self.trainer.optimizers = [self.training_now[0].optimizer]
+        self.trainer.should_stop = not rows
 
     def record(self, replica: Replica, trainer: Trainer, seconds: float, due: bool) -> None:
         """Write a replica's row of metrics and its checkpoints; the last one only if it is due, or the replica stops."""

@@ -176,6 +176,19 @@ class Stack:
         parts = row.split([shape.numel() for shape in self.shapes.values()])
         return {name: part.view(shape).clone() for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
+    def by_weight(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+        """Return the state of an optimizer of one row as that of an optimizer of the network's weights.
+
+        A hook of ``torch.optim.Optimizer.register_state_dict_post_hook``, for checkpoints.
+        """
+        flat, (settings,) = state["state"].get(0, {}), state["param_groups"]
+        vectors = {key: list(self.cut(value).values()) for key, value in flat.items() if getattr(value, "ndim", 0)}
+        each = {
+            index: {key: vectors[key][index] if key in vectors else value for key, value in flat.items()}
+            for index in range(len(self.shapes))
+        }
+        return {"state": each if flat else {}, "param_groups": [settings | {"params": list(range(len(self.shapes)))}]}
+
     @torch.no_grad()
     def copy_to(self, network: nn.Module, row: int) -> None:
         """Copy the weights of a row to a network."""
