@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -51,7 +51,7 @@ class Search(Sweeper):
     """Sweeper that draws jobs by an Optuna sampler, which may learn from the jobs that have ended.
 
     Args:
-        sampler: Makes an Optuna sampler from a ``seed``.
+        sampler: Configuration of an Optuna sampler, which a ``seed`` completes.
         n_trials: Number of jobs, those of an earlier launch included.
         n_jobs: Number of jobs that are drawn at once; None for as many as the launcher has workers.
         seed: Seed of the draws.
@@ -61,7 +61,7 @@ class Search(Sweeper):
 
     def __init__(
         self,
-        sampler: Callable[..., Any],
+        sampler: DictConfig,
         n_trials: int,
         n_jobs: int | None,
         seed: int,

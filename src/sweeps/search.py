@@ -186,12 +186,13 @@ def run(sweeper: Any, overrides: list[str]) -> None:
     fixed, drawn = space(overrides, sweeper.config)
     study = load(folder, direction(sweeper.config))
     begun = [trial for trial in study.get_trials() if not trial.state.is_finished()]
+    sampler = instantiate(sweeper.sampler)
     at_once, job = sweeper.n_jobs or workers(sweeper.config.hydra.launcher), 0
     while not interrupt.requested():
         batch = [(trial.number, trial.params) for trial in begun[:at_once]]
         del begun[:at_once]
         for number in range(len(study.trials), min(sweeper.n_trials, len(study.trials) + at_once - len(batch))):
-            batch.append((number, draw(study, drawn, sweeper.sampler, sweeper.seed, number)))
+            batch.append((number, draw(study, drawn, sampler, sweeper.seed, number)))
         if not batch:
             break
         jobs = [[*fixed, *texts(drawn, params)] for _, params in batch]

@@ -86,7 +86,8 @@ def swept(table: pd.DataFrame) -> pd.DataFrame:
 def importance(table: pd.DataFrame, settings: pd.DataFrame) -> pd.Series | None:
     """Return the importance of each setting for the order of the jobs, as fractions that add up to one.
 
-    It is PED-ANOVA's (Watanabe et al., 2023), the default of ``optuna.importance``.
+    It is the fANOVA of ``optuna.importance`` (Hutter et al., 2014) over the ranks of the jobs, since the value of one
+    hopeless job would outweigh all others.
 
     Args:
         table: Summary of a search.
@@ -114,10 +115,11 @@ def importance(table: pd.DataFrame, settings: pd.DataFrame) -> pd.Series | None:
             domains[key] = optuna.distributions.CategoricalDistribution(sorted(set(columns[key])))
     higher = table["higher_is_better"].dropna().any()
     study = optuna.create_study(direction="maximize" if higher else "minimize")
-    for *values, best in zip(*columns.values(), table.loc[measured, "best"], strict=True):
+    for *values, best in zip(*columns.values(), table.loc[measured, "best"].rank(), strict=True):
         params = dict(zip(columns, values, strict=True))
         study.add_trial(optuna.trial.create_trial(params=params, distributions=domains, value=best))
-    return pd.Series(optuna.importance.get_param_importances(study), dtype=float)
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return pd.Series(optuna.importance.get_param_importances(study, evaluator=evaluator), dtype=float)
 
 
 def command(run: str) -> str:

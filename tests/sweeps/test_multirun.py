@@ -67,16 +67,16 @@ def wait_for(rows: int, process: subprocess.Popen[str]) -> None:
 
 
 def test_ctrl_c_ends_a_sweep_after_the_epoch_and_the_sweep_is_resumed(call, train, monkeypatch: pytest.MonkeyPatch) -> None:
-    epochs, end = [], Task.on_train_epoch_end
+    epochs, start = [], Task.on_train_epoch_start
 
     def interrupted(task: Task) -> None:
         epochs.append(len(epochs))
         if len(epochs) == 2:
             signal.raise_signal(signal.SIGINT)
-        end(task)
+        start(task)
 
     given = ("data=hitters", "model=linear", "trainer.max_epochs=4")
-    monkeypatch.setattr(Task, "on_train_epoch_end", interrupted)
+    monkeypatch.setattr(Task, "on_train_epoch_start", interrupted)
     status, out, err = call("-m", "hydra.sweep.dir=sweep", *given, "seed=0,1")
     assert (status, err.count("stopping after this epoch")) == (130, 1)
     assert "0 of 2 jobs done; resume the sweep with: python -m src.train -m resume=sweep" in out
@@ -107,8 +107,8 @@ def test_jobs_are_composed_as_hydra_composes_them(call, monkeypatch: pytest.Monk
         return job
 
     monkeypatch.setattr(JobLoader, "load_sweep_config", both)
-    odd = ("+task.metrics.more={_target_: torchmetrics.MeanSquaredError}", "~callbacks.early_stopping", "recipe=null")
-    status, _, err = call("-m", *LINEAR, *odd, "seed=0,1", "task.l1=0.1", "hydra.job.env_set.A=1")
+    odd = ("+task.metrics.more={_target_: torchmetrics.MeanSquaredError}", "~callbacks.early_stopping", "scheduler=cosine")
+    status, _, err = call("-m", *LINEAR, *odd, "seed=0,1", "task.l1=0.1")
     assert (status, err) == (0, "")
     assert len(composed) == 3
     for fast, slow in composed:
