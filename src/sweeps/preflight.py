@@ -6,6 +6,7 @@ import re
 import shutil
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
@@ -108,7 +109,8 @@ def check_jobs(jobs_to_check: list[list[str]], config: DictConfig, loader: Confi
     Raises:
         UserError: One of them cannot work, or none can be stacked where the launcher is to stack them.
     """
-    fast, notes, reasons = JobLoader(loader), set(), []
+    fast: Any = loader if isinstance(loader, JobLoader) else JobLoader(loader)
+    notes, reasons = set(), []
     stored = config.hydra.sweep.dir if is_resumed(config) else None
     for job in jobs_to_check:
         try:
