@@ -28,10 +28,11 @@ def embed(config: DictConfig) -> None:
     import pandas as pd
 
     from src.networks import Encodes
-    from src.training.build import load_run, quiet
+    from src.training.build import load_run, quiet, settle
 
     quiet()
-    _, data, task = load_run(run, config.trust)
+    stored, data, task = load_run(run, config.trust)
+    settle(stored)
     if not isinstance(task.network, Encodes):
         raise UserError(f"run={run}: {model} has no embeddings; take a run of autoencoder or encoder_classifier")
     tables = {name: embeddings(task, split, data) for name, split in data.splits.items()}

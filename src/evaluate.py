@@ -19,12 +19,12 @@ SPLITS = ("train", "val", "test")
 def evaluate(config: DictConfig) -> dict[str, float]:
     """Prints the metrics of one split, for the test split beside the logged ones, and returns them."""
     if config.split not in SPLITS:
-        raise UserError(f"split={config.split}: there is no such split; there are {', '.join(SPLITS)}")
+        raise UserError(f"split={config.split}: there is no such split; choose one of: {', '.join(SPLITS)}")
     folder = Path(str(config.run))
     result = results.read(folder)
     from src.reporting import summary
     from src.tasks.evaluation import measure
-    from src.training.build import load_run, quiet
+    from src.training.build import load_run, quiet, settled
     from src.training.fit import device
 
     quiet()
@@ -33,10 +33,11 @@ def evaluate(config: DictConfig) -> dict[str, float]:
         accelerator = device(result["device"])  # the last digits depend on it
     except UserError:
         accelerator = "cpu"
-    limit = run.trainer.limit_test_batches if config.split == "test" else 1.0
-    table, metrics = measure(task, data.batches(config.split), accelerator, limit)
-    if config.split == "test":
-        metrics |= task.after_test(data, table)[0]
+    limit = run.trainer.get("limit_test_batches", 1.0) if config.split == "test" else 1.0
+    with settled(run):
+        table, metrics = measure(task, data.batches(config.split), accelerator, limit)
+        if config.split == "test":
+            metrics |= task.after_test(data, table)[0]
     logged = (result["test"] or {}) if config.split == "test" else {}
     summary.compare(config.split, metrics, "logged", logged)
     return metrics

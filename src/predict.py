@@ -66,9 +66,10 @@ def new_rows(folder: Path, source: Path, path: Path, trust: bool) -> None:
 
     from src.data.datamodule import Batches, Split
     from src.data.images.images import Images
-    from src.training.build import load_run
+    from src.training.build import load_run, settle
 
-    _, data, task = load_run(folder, trust)
+    run, data, task = load_run(folder, trust)
+    settle(run)
     if isinstance(data, Images):
         return new_pictures(data, task, source, path)
     if source.is_dir():
@@ -116,10 +117,11 @@ def one_text(folder: Path, text: str, trust: bool) -> None:
 
     from src.data.datamodule import Batches, Split
     from src.data.text.imdb import Reviews
-    from src.training.build import load_run, quiet
+    from src.training.build import load_run, quiet, settle
 
     quiet()
-    _, data, task = load_run(folder, trust)
+    run, data, task = load_run(folder, trust)
+    settle(run)
     if not isinstance(data, Reviews):
         raise UserError(f"text=...: run={folder} has not learnt from texts; give input=FILE.csv")
     try:
@@ -142,9 +144,10 @@ def plain(argument: str) -> str:
 def further_steps(folder: Path, steps: int, origin: str, path: Path, trust: bool) -> None:
     from src.data.series.dates import shown
     from src.reporting import run_figures
-    from src.training.build import load_run
+    from src.training.build import load_run, settle
 
-    _, data, task = load_run(folder, trust)
+    run, data, task = load_run(folder, trust)
+    settle(run)
     table = task.continuation(data, steps, origin)
     files.write(table, path)
     picture = path.with_suffix(".png")

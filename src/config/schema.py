@@ -42,25 +42,47 @@ def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> N
     plain = OmegaConf.to_container(config, resolve=True)
     values, ranges = leaves(plain), of_arguments(plain)
     usual = leaves(OmegaConf.to_container(reference, resolve=True))
-    groups = {key[:dot] for key in usual for dot, sign in enumerate(key) if sign == "."}
+    groups = groups_of(usual)
     for key, value in values.items():
         part, meaning = key.split(".")[0], keys.of(key)
         if meaning.instead:
             raise UserError(f"{key}: {meaning.instead}")
-        if key not in usual and key in groups and not may_be_null(key, value):
-            raise UserError(f"{key}={shown(value)}: is a group of keys; set the keys below it")
         if part in ("callbacks", "logger") and key.count(".") == 1 and value is not None:
             raise UserError(f"{key}={shown(value)}: must be a class with its arguments, as in {key}._target_=...")
         sklearn = part == "model" and str(config.model.get("_target_")).startswith("sklearn.")
         free = sklearn or meaning.open or usual.get(key.rpartition(".")[0]) == {}  # an empty mapping takes any key
         if key not in usual and not free and key not in groups:
             raise UserError(unknown_key(key, list(usual)))
-        term = range_of(key, ranges)
-        check_range(key, value, term)
-        if term is None and not same_type(value, usual.get(key)):
-            raise UserError(f"{key}={shown(value)}: must be {kind(usual[key])}, as in {key}={shown(usual[key])}")
+        check_value(key, value, usual, groups, ranges)
     check_monitor(config)
     check_pairing(config, data, model)
+
+
+def check_stored(config: DictConfig, reference: DictConfig) -> None:
+    """Raise a UserError for the first value of a stored configuration whose type or range is wrong.
+
+    Its keys may be those of an earlier version, so they are not checked.
+    """
+    plain = OmegaConf.to_container(config, resolve=True)
+    usual, ranges = leaves(OmegaConf.to_container(reference, resolve=True)), of_arguments(plain)
+    groups = groups_of(usual)
+    for key, value in leaves(plain).items():
+        check_value(key, value, usual, groups, ranges)
+
+
+def groups_of(values: dict[str, Any]) -> set[str]:
+    """Return the dotted names of the groups that keys belong to."""
+    return {key[:dot] for key in values for dot, sign in enumerate(key) if sign == "."}
+
+
+def check_value(key: str, value: Any, usual: dict[str, Any], groups: set[str], ranges: dict[str, Range]) -> None:
+    """Raise a UserError for a value in place of a group, out of its range, or of another type than usual."""
+    if key not in usual and key in groups and not may_be_null(key, value):
+        raise UserError(f"{key}={shown(value)}: is a group of keys; set the keys below it")
+    term = range_of(key, ranges)
+    check_range(key, value, term)
+    if term is None and not same_type(value, usual.get(key)):
+        raise UserError(f"{key}={shown(value)}: must be {kind(usual[key])}, as in {key}={shown(usual[key])}")
 
 
 def check_described(config: DictConfig, data: str, model: str) -> None:

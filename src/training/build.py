@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import json
 import logging
+import re
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,10 +19,12 @@ import hydra
 import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from src.baselines.estimator import Estimator
-from src.config.schema import trains
+from src.config.compose import options, reference
+from src.config.schema import check_stored, trains
 from src.data.datamodule import InMemory
 from src.errors import UserError, sentence
 from src.runs import moved
@@ -47,6 +52,19 @@ def settle(config: DictConfig) -> None:
         torch.set_num_threads(config.threads)
     # gradients that vanish over hundreds of steps become denormal numbers, with which a CPU computes far slower
     torch.set_flush_denormal(True)
+
+
+@contextlib.contextmanager
+def settled(config: DictConfig) -> Iterator[None]:
+    """Reproduce the last bits of a run's metrics inside the context; torch is as it was before afterwards."""
+    threads = torch.get_num_threads()
+    flushes = bool((torch.full((1,), 1e-39) * 1.0 == 0).all())  # torch has no other way to tell
+    settle(config)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushes)
 
 
 def instantiate(part: DictConfig, **more: Any) -> Any:
@@ -178,24 +196,39 @@ def load_weights(task: Task, checkpoint: Path) -> None:
 def load_run(folder: Path, trust: bool = False) -> tuple[DictConfig, InMemory, Task]:
     """Rebuild configuration, data and tested weights of a run from its folder alone.
 
+    Two calls share nothing, and torch's threads are left as they are. To reproduce logged metrics to the last bit, measure
+    inside :func:`settled`.
+
     Args:
         folder: Folder of the run.
         trust: Admit classes of other packages, and print them (see :mod:`src.runs.trust`).
 
     Raises:
-        UserError: The folder holds no complete run, or its data have changed since.
+        UserError: The folder holds no complete run, its configuration cannot be used, or its data have changed since.
     """
-    result = results.read(folder)
+    result, file = results.read(folder), folder / ".hydra" / "config.yaml"
     config = results.configuration(folder, trust)
-    check_objects(config, folder, trust)
+    check_objects(config, file, trust)
+    choices = [f"{group}={result[group]}" for group in ("data", "model", "protocol") if result[group] in options(group)]
+    try:
+        check_stored(config, reference("train", choices))
+    except (UserError, OmegaConfBaseException) as error:
+        raise UserError(f"{file}: {sentence(error)}") from error
     if result["status"] == "finished" and not result["best"]:
         raise UserError(f"run={folder}: has classified images and trained nothing; run python -m src.train for other images")
     if "weights" in config:
         config.weights = "none"  # the checkpoint has the weights
-    settle(config)
-    data = new_data_set(config)
-    if result["fingerprint"] not in (None, data.fingerprint()):
-        raise UserError(f"run={folder}: its data have changed since, so its metrics cannot be reproduced")
-    task = build(config, data, folder)
-    load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
+    with settled(config):
+        try:
+            data = new_data_set(config)
+        except Exception as error:
+            cause = cause_of(error, f"{file}: data")
+            unknown = re.search(r"unexpected keyword argument '(\w+)'", str(cause))
+            if unknown and unknown[1] in config.data:  # passed on by the class to the one that it extends
+                raise UserError(f"{file}: data.{unknown[1]}: {config.data._target_} has no such argument") from error
+            raise cause from error
+        if result["fingerprint"] not in (None, data.fingerprint()):
+            raise UserError(f"run={folder}: its data have changed since, so its metrics cannot be reproduced")
+        task = build(config, data, folder)
+        load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
     return config, data, task.eval()

@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 from src.data.datamodule import InMemory
 from src.networks import formats
 from src.reporting.exported import describe
-from src.training.build import build, load_run, quiet
+from src.training.build import build, load_run, quiet, settle
 
 ROWS = (1, 2, 7, 300)  # batches that are compared, as far as the test split has so many rows
 
@@ -37,6 +37,7 @@ def export(run: Path, form: str, path: Path, trust: bool = False) -> tuple[list[
     """
     quiet()
     config, data, task = load_run(run, trust)
+    settle(config)
     fixed = form != "safetensors"
     inputs = batches(data, fixed)
     network = formats.Network(task.network, task.feed)

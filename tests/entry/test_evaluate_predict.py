@@ -9,15 +9,14 @@ import pandas as pd
 import pytest
 from conftest import result
 
+from src.config.compose import compose
 from src.data.series.nyse import NYSE
 from src.data.table import Hitters
 from src.evaluate import evaluate
 
 
 def measured(folder: Path, split: str = "test") -> dict[str, float]:
-    from omegaconf import OmegaConf
-
-    return evaluate(OmegaConf.create({"run": str(folder), "split": split}))
+    return evaluate(compose("evaluate", [f"run='{folder}'", f"split={split}"]))
 
 
 @pytest.mark.parametrize("arguments", ["model=lstm trainer.max_epochs=3", "data=hitters model=ridge", "model=last_value"])
