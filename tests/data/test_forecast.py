@@ -16,6 +16,7 @@ from src.networks.recurrent import Recurrent
 from src.tasks import rollout
 from src.tasks.evaluation import measure
 from src.tasks.rollout import conformal
+from src.training import build as training_build
 from src.training.build import build, load_run
 
 
@@ -33,8 +34,8 @@ def daily(**options: object) -> Forecast:
 
 
 @pytest.fixture(autouse=True)
-def no_data_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("src.training.build._prepared", {})  # files of the same name
+def no_data_of_another_test() -> None:
+    training_build._data_set.cache_clear()  # files of the same name
 
 
 NOISE = np.random.default_rng(0).normal(size=200).round(3)
@@ -456,5 +457,5 @@ def test_a_run_can_be_evaluated_from_another_folder(train, call, monkeypatch: py
     folder = train("run", *DAILY, "model=ols")
     Path("elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
-    monkeypatch.setattr("src.training.build._prepared", {})
+    training_build._data_set.cache_clear()
     assert call(f"run={folder}", entry="evaluate")[0] == 0
