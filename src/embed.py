@@ -1,4 +1,4 @@
-"""Writes what the encoder of a run makes of every sample, for any estimator.
+"""Writes the embeddings of all samples by the encoder of a run, for any estimator.
 
 python -m src.embed run=logs/waveforms_autoencoder/<time> output=embeddings.csv
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def embed(config: DictConfig) -> None:
-    """Writes one row per sample: its name, its split, its target, and the numbers of its embedding."""
+    """Write one row per sample: its name, its split, its target, and the numbers of its embedding."""
     run, path = Path(str(config.run)), Path(str(config.output))
     files.check(path)
     model = result.read(run)["model"]
@@ -44,7 +44,7 @@ def embed(config: DictConfig) -> None:
 
 
 def embeddings(task: Any, split: Split, data: InMemory) -> pd.DataFrame:
-    """One row per sample of a split: its target - a class by its name, a number in its own units - and its embedding."""
+    """Return one row per sample: its target (name of the class, or number in its own units) and its embedding."""
     import numpy as np
     import pandas as pd
     import torch

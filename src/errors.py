@@ -26,13 +26,13 @@ def sentence(error: BaseException, named: bool = False) -> str:
     return f"{type(error).__name__}: {text}" if named else text
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """``did you mean …?``, or all the names where there are few and none is near."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+def nearest(name: str, names: list[str]) -> str:
+    """Return ``did you mean …?``, or a list to choose from if no name is near."""
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"
-    shown = known if len(known) <= 20 else sorted({key.split(".")[0] for key in known})
-    return f"there are {', '.join(shown)}"
+    shown = names if len(names) <= 20 else sorted({key.split(".")[0] for key in names})
+    return f"choose one of: {', '.join(shown)}"
 
 
 def own_traceback(error: Exception) -> str:

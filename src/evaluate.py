@@ -1,4 +1,4 @@
-"""Rebuilds a run from its folder and measures it again: the test figures come out as they were logged.
+"""Rebuilds a run from its folder and measures it again, which reproduces the logged test metrics.
 
 python -m src.evaluate run=logs/nyse_rnn/<time> split=val
 """
@@ -17,7 +17,7 @@ SPLITS = ("train", "val", "test")
 
 
 def evaluate(config: DictConfig) -> dict[str, float]:
-    """Prints the metrics of one split, for the test split beside the logged ones, and returns them."""
+    """Print and return the metrics of one split; those of the test split stand beside the logged ones."""
     if config.split not in SPLITS:
         raise UserError(f"split={config.split}: there is no such split; choose one of: {', '.join(SPLITS)}")
     folder = Path(str(config.run))

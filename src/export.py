@@ -22,10 +22,10 @@ NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch_export": (), "sa
 
 
 def export(config: DictConfig) -> None:
-    """Writes the file, a description beside it (``.json``), and tells how far outputs are from the checkpoint's."""
+    """Write the file and its description (``.json``), and print the largest difference from the checkpoint's outputs."""
     run, form = Path(str(config.run)), config.format
     if form not in SUFFIXES:
-        raise UserError(f"format={form}: there is no such format; there are {', '.join(SUFFIXES)}")
+        raise UserError(f"format={form}: there is no such format; choose one of: {', '.join(SUFFIXES)}")
     path = run / f"model{SUFFIXES[form]}" if config.output is None else Path(str(config.output))
     model = result.read(run)["model"]
     files.check(path)

@@ -20,7 +20,7 @@ from src.runs import files
 
 
 def impute(config: DictConfig) -> None:
-    """Writes one file for each imputer and prints its error on values that were hidden from it."""
+    """Write one file for each imputer and prints its error on values that were hidden from it."""
     if "imputer" not in config.data:
         raise UserError("data: only physionet2012 has gaps to fill")
     names = list(config.imputer) if OmegaConf.is_list(config.imputer) else [config.imputer]
@@ -74,7 +74,7 @@ def impute(config: DictConfig) -> None:
 
 
 def described(raw: records.Records) -> str:
-    """What the records hold, in one line."""
+    """Return the size of the records and their gaps, in one line."""
     missing = raw.values != raw.values  # NaN alone differs from itself
     stays, hours, variables = raw.values.shape
     return (

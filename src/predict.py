@@ -28,7 +28,7 @@ MOST_STEPS = 1_000_000
 
 
 def predict(config: DictConfig) -> None:
-    """Writes one prediction, in the target's own units, for each row of the input, or each step, that can be predicted."""
+    """Write one prediction, in the target's own units, for each row of the input, or each step, that can be predicted."""
     folder = Path(str(config.run))
     if config.text is not None:
         if config.input is not None or config.steps is not None or not OmegaConf.is_missing(config, "output"):
@@ -38,7 +38,7 @@ def predict(config: DictConfig) -> None:
     path = Path(str(config.output))
     if (config.input is None) == (config.steps is None):
         raise UserError(
-            "give either input=FILE.csv, to predict new rows, or input=FOLDER of pictures, or text=..., to predict one, "
+            "give either input=FILE.csv, to predict new rows, or input=FOLDER of images, or text=..., to predict one, "
             "or steps=60, to forecast the run's own series"
         )
     if config.input is not None and not Path(str(config.input)).exists():
@@ -46,7 +46,7 @@ def predict(config: DictConfig) -> None:
     if config.steps is not None and (type(config.steps) is not int or not 1 <= config.steps <= MOST_STEPS):
         raise UserError(f"steps={config.steps}: must be a whole number from 1 to {MOST_STEPS:,}")
     if config.steps is not None and path.suffix == ".png":
-        raise UserError(f"output={path}: is where the picture goes, beside the table; name a .csv file")
+        raise UserError(f"output={path}: is the file of the plot, which is written beside the table; name a .csv file")
     if config.origin not in ("test", "end"):
         raise UserError(f"origin={config.origin}: must be test or end")
     files.check(path)
@@ -71,7 +71,7 @@ def new_rows(folder: Path, source: Path, path: Path, trust: bool) -> None:
     run, data, task = load_run(folder, trust)
     settle(run)
     if isinstance(data, Images):
-        return new_pictures(data, task, source, path)
+        return new_images(data, task, source, path)
     if source.is_dir():
         raise UserError(f"input={source}: is a folder, and this run reads rows of a table; give a CSV file")
     try:
@@ -94,8 +94,8 @@ def new_rows(folder: Path, source: Path, path: Path, trust: bool) -> None:
     print(f"{len(table):,} predictions of {data.spec.target} for {len(frame):,} rows: {path}")
 
 
-def new_pictures(data: Images, task: Task, source: Path, path: Path) -> None:
-    """Predicts the pictures of a folder, or one picture."""
+def new_images(data: Images, task: Task, source: Path, path: Path) -> None:
+    """Predict the images of a folder, or one image."""
     import torch
 
     from src.data.datamodule import Batches, Split
@@ -136,7 +136,7 @@ def one_text(folder: Path, text: str, trust: bool) -> None:
 
 
 def plain(argument: str) -> str:
-    """A text of the command line as Hydra reads it whole: without the signs that no text keeps, in quotes."""
+    """Return an argument with its text in quotes, without the signs that tokenizing drops, so that Hydra can parse it."""
     text = argument.removeprefix("text=")
     return argument if text == argument else written("text", " ".join(split(text)))
 
@@ -150,15 +150,15 @@ def further_steps(folder: Path, steps: int, origin: str, path: Path, trust: bool
     settle(run)
     table = task.continuation(data, steps, origin)
     files.write(table, path)
-    picture = path.with_suffix(".png")
-    run_figures.draw_forecast(picture, table, data)
-    print(f"{len(table):,} steps of {data.spec.target} from {shown(table.index[0])} on: {path}, {picture}")
+    plot = path.with_suffix(".png")
+    run_figures.draw_forecast(plot, table, data)
+    print(f"{len(table):,} steps of {data.spec.target} from {shown(table.index[0])} on: {path}, {plot}")
 
 
 def main() -> None:
     if any(text.startswith("data=") for text in sys.argv[1:]):
         refuse(
-            "data=: what is predicted here comes as input=, and by a run=; to name pictures without training: "
+            "data=: give the rows to predict as input=, and the run as run=; to classify images without training: "
             "python -m src.train data=images data.path=FOLDER model=resnet50"
         )
     sys.argv[1:] = map(plain, sys.argv[1:])

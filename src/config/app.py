@@ -32,12 +32,12 @@ EXTRAS = {
 
 
 def app(task: Callable[[DictConfig], Any], config_name: str) -> Callable[[], None]:
-    """Returns the ``main`` of an entry point: ``task`` run by Hydra on ``conf/<config_name>.yaml``."""
+    """Return the ``main`` of an entry point: ``task`` run by Hydra on ``conf/<config_name>.yaml``."""
 
     begun = []
 
     @functools.wraps(task)
-    def told(config: DictConfig) -> Any:
+    def run_task(config: DictConfig) -> Any:
         begun.append(True)
         try:
             return task(config)
@@ -47,12 +47,12 @@ def app(task: Callable[[DictConfig], Any], config_name: str) -> Callable[[], Non
             refuse(f"{error.full_key}: must be given, as in {error.full_key}=...")
 
     def main() -> None:
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come out of Hydra as they are, to be told here
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors as they are, and this module prints them
         begun.clear()
         try:
             if {"-h", "--help"} & set(sys.argv[1:]):
                 return print(help_text(task.__globals__["__doc__"], config_name, sys.argv[1:]))
-            hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(told)()
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(run_task)()
         except Exception as error:
             if begun:  # the task's own, which it has recorded
                 raise
@@ -64,7 +64,7 @@ def app(task: Callable[[DictConfig], Any], config_name: str) -> Callable[[], Non
 
 
 def help_text(usage: str, config_name: str, arguments: list[str]) -> str:
-    """Usage, the groups with their options, and the configuration with the chosen ones; Hydra's own takes twice as long."""
+    """Return usage, groups with their options, and the chosen configuration; Hydra's own help takes twice as long."""
     config = compose(config_name, given(arguments))
     lines = [usage.strip(), ""]
     if config_name == "train":
@@ -74,7 +74,7 @@ def help_text(usage: str, config_name: str, arguments: list[str]) -> str:
 
 
 def explain(error: Exception, config_name: str, arguments: list[str]) -> str:
-    """Says in one sentence which override Hydra could not apply, and the nearest name that it could."""
+    """Return one sentence that names the override Hydra could not apply, and the nearest name that it could."""
     if isinstance(error, OverrideParseException):
         return unreadable(error.override)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -82,13 +82,13 @@ def explain(error: Exception, config_name: str, arguments: list[str]) -> str:
             choice = "=".join(error.missing_cfg_file.rsplit("/", 1))
             return f"{choice}: needs a package that is not installed; pip install -e '.[{extra}]'"
         group, _, name = error.missing_cfg_file.rpartition("/")
-        known = [*options(group), *(path.rpartition("/")[2] for path in EXTRAS if path.startswith(f"{group}/"))]
-        return f"{group}={name}: there is no such {group or 'config'}; {nearest(name, known)}"
+        names = [*options(group), *(path.rpartition("/")[2] for path in EXTRAS if path.startswith(f"{group}/"))]
+        return f"{group}={name}: there is no such {group or 'config'}; {nearest(name, names)}"
     if unknown := re.search(r"Could not (?:override|append to config|delete).*?'?([\w.@/-]+)'?[.:]", str(error)):
         return unknown_key(unknown[1], keys(reference(config_name, given(arguments))))
     return sentence(error)
 
 
-def unknown_key(key: str, known: list[str]) -> str:
-    """One sentence for a key that no configuration has."""
-    return f"{key}: there is no such key; {nearest(key, [*known, *GROUPS])}"
+def unknown_key(key: str, names: list[str]) -> str:
+    """Return the sentence for a key that no configuration has."""
+    return f"{key}: there is no such key; {nearest(key, [*names, *GROUPS])}"

@@ -27,18 +27,18 @@ OmegaConf.register_new_resolver("sum", lambda *numbers: sum(numbers), replace=Tr
 
 
 def options(group: str) -> list[str]:
-    """The names that a config group can take."""
+    """Return the names of the options of a config group."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def reference(config_name: str, overrides: list[str]) -> DictConfig:
-    """The configuration as its files have it: the groups that ``overrides`` choose, none of their values."""
+    """Return the configuration of the groups that ``overrides`` choose, without the values that they set."""
     return chosen(config_name, tuple(text for text in overrides if is_choice(text)))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def chosen(config_name: str, groups: tuple[str, ...]) -> DictConfig:
-    """Composes nothing but a choice of groups; the jobs of a sweep share few of them."""
+    """Compose a choice of groups, once for all jobs of a sweep that make it."""
     return compose(config_name, list(groups))
 
 
@@ -50,7 +50,7 @@ def is_choice(override: str) -> bool:
 
 
 def compose(config_name: str, overrides: list[str], return_hydra_config: bool = False) -> DictConfig:
-    """Composes a configuration inside a running Hydra application or outside of one."""
+    """Compose a configuration inside a running Hydra application or outside of one."""
     if GlobalHydra.instance().is_initialized():
         return hydra.compose(config_name, overrides, return_hydra_config)
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
@@ -58,7 +58,7 @@ def compose(config_name: str, overrides: list[str], return_hydra_config: bool = 
 
 
 def leaves(config: Any, path: str = "") -> dict[str, Any]:
-    """The values of a plain nested dictionary by dotted key; a list or an empty dictionary is a value."""
+    """Return the values of a plain nested dictionary by dotted key; a list or an empty dictionary is a value."""
     if not isinstance(config, dict) or not config:
         return {path: config}
     found: dict[str, Any] = {}
@@ -68,12 +68,12 @@ def leaves(config: Any, path: str = "") -> dict[str, Any]:
 
 
 def keys(config: DictConfig) -> list[str]:
-    """Every dotted key that the command line can set."""
+    """Return every dotted key that the command line can set."""
     return [key for key in leaves(OmegaConf.to_container(config)) if "._" not in key]
 
 
 def jobs(overrides: list[str]) -> list[list[str]]:
-    """The overrides of every job of a sweep over lists and ranges of values, in the order in which they run."""
+    """Return the overrides of each job of a sweep over lists and ranges of values, in the order in which they run."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     return BasicSweeper.split_arguments(parse(overrides, GlobalHydra.instance().config_loader()), None)[0]

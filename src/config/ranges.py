@@ -1,4 +1,4 @@
-"""What values may be: ranges by name, and the arguments of Labbook's classes that have one (``conf/ranges.yaml``)."""
+"""Ranges of values: by name, and the arguments of Labbook's classes that have one (``conf/ranges.yaml``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from src.config.compose import CONF
 
 
 class Range(NamedTuple):
-    """What a value must be, in words and as a test."""
+    """A condition on a value, in words and as a test."""
 
     says: str
     holds: Callable[[Any], bool]

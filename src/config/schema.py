@@ -38,7 +38,7 @@ def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> N
         model: Name of the chosen model.
     """
     check_described(config, data, model)
-    check_ranges(config)  # first the values that others are derived from
+    check_ranges(config)  # first the values from which other values are derived
     plain = OmegaConf.to_container(config, resolve=True)
     values, ranges = leaves(plain), of_arguments(plain)
     usual = leaves(OmegaConf.to_container(reference, resolve=True))
@@ -94,7 +94,7 @@ def check_described(config: DictConfig, data: str, model: str) -> None:
 
 
 def check_ranges(config: DictConfig, but: str | None = None) -> None:
-    """Raise a UserError for the first value out of its range, of those that are not derived from others."""
+    """Raise a UserError for the first value out of its range, except values that are derived from other keys."""
     plain = OmegaConf.to_container(config)
     ranges = of_arguments(plain)
     for key, value in leaves(plain).items():

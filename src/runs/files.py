@@ -1,4 +1,4 @@
-"""Where things are, and tables that an entry point writes where the user says."""
+"""Paths as a user types them, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 
 def shown(folder: Path) -> str:
-    """A folder as a user would type it."""
+    """Return a folder as a user would type it."""
     here = Path.cwd()
     return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def check(path: Path, key: str = "output") -> None:
-    """Raises a UserError, which names the key, if no file can be written there."""
+    """Raise a UserError, which names the key, if no file can be written there."""
     if path.is_dir() or not path.resolve().parent.is_dir():
         raise UserError(f"{key}={path}: must be a file in a folder that exists")
 
 
 def write(table: pd.DataFrame, output: Path) -> None:
-    """Writes a CSV file whole or not at all."""
+    """Write a CSV file whole or not at all."""
     draft = output.with_name(output.name + ".tmp")
     table.to_csv(draft, float_format="%.7g")
     os.replace(draft, output)
 
 
 def write_text(text: str, output: Path) -> None:
-    """Writes a text file whole or not at all."""
+    """Write a text file whole or not at all."""
     draft = output.with_name(output.name + ".tmp")
     draft.write_text(text, encoding="utf-8")
     os.replace(draft, output)

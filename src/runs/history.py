@@ -1,4 +1,4 @@
-"""Runs as data frames: what notebooks, tables and plots start from."""
+"""Runs as data frames, for notebooks, tables and plots."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from src.runs import result as results
 
 
 def load(run: Path | str) -> pd.DataFrame:
-    """One run's ``metrics.csv``: one row per epoch.
+    """Read a run's ``metrics.csv``: one row per epoch.
 
     Raises:
         UserError: The folder has no metrics, or damaged ones.
@@ -24,7 +24,7 @@ def load(run: Path | str) -> pd.DataFrame:
 
 
 def predictions(run: Path | str) -> pd.DataFrame:
-    """One run's ``predictions.csv``: one row per test sample, named by the first column.
+    """Read a run's ``predictions.csv``: one row per test sample, named by the first column.
 
     Raises:
         UserError: The folder has none, or a damaged one.
@@ -42,12 +42,12 @@ def table(path: Path, **options: Any) -> pd.DataFrame:
 
 
 def forecast(run: Path | str) -> pd.DataFrame:
-    """A forecasting run's ``forecast.csv``: one row per test row (a date, or a number) of the recursive forecast."""
+    """Read a forecasting run's ``forecast.csv``: one row per test row (a date, or a number) of the recursive forecast."""
     return pd.read_csv(Path(run) / "forecast.csv", index_col=0, parse_dates=True)
 
 
 def runs(*logs: Path | str, begun: bool = False) -> pd.DataFrame:
-    """Every run below one or several folders, oldest first: one row per ``result.json``, nested keys joined by dots.
+    """Return all runs below one or several folders, oldest first: one row per ``result.json``, nested keys joined by dots.
 
     A damaged ``result.json`` gives a row with status ``unreadable`` and the reason as its error; with ``begun``, so does a
     run that was cut short before it had one.
@@ -79,7 +79,7 @@ def higher_is_better(runs: pd.DataFrame, metric: str) -> bool | None:
 
 
 def run_folders(logs: Path | str) -> Iterator[str]:
-    """The folders of all runs below a folder, itself included; what lies inside a run is not looked at."""
+    """Yield the folders of all runs below a folder, itself included; a run is not searched for other runs."""
     for folder, inside, files in os.walk(logs):
         if "result.json" in files or ".hydra" in inside:
             inside.clear()
@@ -89,7 +89,7 @@ def run_folders(logs: Path | str) -> Iterator[str]:
 
 
 def jobs(sweep: Path | str) -> pd.DataFrame:
-    """The :func:`runs` below a folder, with a column for each key of the configuration that a command line has set.
+    """Return the :func:`runs` below a folder, with a column for each key of the configuration that a command line has set.
 
     ``data.length`` and the like are texts, empty where a run has left the key alone. What has no dot in its name (``seed``,
     ``model``) is in ``result.json`` already.
@@ -100,5 +100,5 @@ def jobs(sweep: Path | str) -> pd.DataFrame:
 
 
 def given(jobs: list[list[str]]) -> pd.DataFrame:
-    """One row per job and one column per key of their overrides."""
+    """Return one row per job and one column per key of their overrides."""
     return pd.DataFrame(map(keyed, jobs))

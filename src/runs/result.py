@@ -1,4 +1,4 @@
-"""``result.json``: what became of a run, in one flat-enough object."""
+"""The files of a run that say what it was and how it ended: ``result.json``, its configuration and its overrides."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def higher_is_better(result: Mapping[str, Any], metric: str) -> bool | None:
     return stored.get(name) if stored else name not in LOWER_IS_BETTER_IN_OLD_RUNS
 
 
-def start(**known: Any) -> dict[str, Any]:
-    """A result with every key of the contract; it counts as interrupted until the run has come to an end."""
+def start(**values: Any) -> dict[str, Any]:
+    """Return a result with every key of the contract; its status is interrupted until the run has finished."""
     empty: dict[str, Any] = dict.fromkeys(
         ("error", "data", "model", "protocol", "seed", "split_seed", "monitor", "best", "last", "test", "documented")
     )
@@ -68,7 +68,7 @@ def start(**known: Any) -> dict[str, Any]:
         "versions": versions(),
         "command": f"python -m src.train {shlex.join(sys.argv[1:])}".rstrip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        **known,
+        **values,
     }
 
 
@@ -79,7 +79,7 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def commit() -> str | None:
-    """The checkout's commit, with ``+`` where files differ from it; None outside a git checkout."""
+    """Return the checkout's commit, with ``+`` where files differ from it; None outside a git checkout."""
     try:
         git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
@@ -88,7 +88,7 @@ def commit() -> str | None:
 
 
 def write(folder: Path, result: dict[str, Any]) -> None:
-    """Writes ``result.json`` whole or not at all; NaN and infinity, which JSON lacks, become null."""
+    """Write ``result.json`` whole or not at all; NaN and infinity, which JSON lacks, become null."""
     path = folder / "result.json"
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(finite(result), indent=2, allow_nan=False) + "\n")
@@ -102,7 +102,7 @@ def finite(value: Any) -> Any:
 
 
 def read(folder: Path | str) -> dict[str, Any]:
-    """Reads ``result.json``.
+    """Read ``result.json``.
 
     Raises:
         UserError: The folder holds no run, or a damaged one.
@@ -117,7 +117,7 @@ def read(folder: Path | str) -> dict[str, Any]:
         numbers = [result[key] or 0 for key in ("seed", "split_seed", "parameters")]
         typed = [(parts, dict), (names, str), (numbers, int)]
         if not all(isinstance(value, kind) for values, kind in typed for value in values):
-            raise ValueError("it is not what a run leaves")
+            raise ValueError("its values have wrong types")
         return result
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"run={folder}: no run is there; give the folder that a run printed") from None
@@ -163,7 +163,7 @@ def stored(folder: Path) -> DictConfig:
 
 
 def epochs(history: pd.DataFrame, monitor: str, higher: bool) -> dict[str, Any]:
-    """The keys ``best`` and ``last``: an epoch with its metrics, by ``monitor`` and by time."""
+    """Return the keys ``best`` and ``last``: the epoch that is best by ``monitor``, and the last one, with their metrics."""
     measured = history.dropna(subset=[monitor]) if monitor in history else history.iloc[:0]
     if not len(measured):
         return {"best": None, "last": row(history.iloc[-1]) if len(history) else None}
@@ -177,20 +177,20 @@ def row(values: pd.Series) -> dict[str, Any]:
 
 
 def number(run: Path | str) -> int:
-    """The number of a sweep's job, with which the name of its folder begins; -1 for other names."""
+    """Return the number of a sweep's job, with which the name of its folder begins; -1 for other names."""
     digits = Path(run).name.partition("_")[0]
     return int(digits) if digits.isdecimal() else -1
 
 
 def overrides(run: Path | str) -> list[str]:
-    """What the command line of a run has set: ``key=value``.
+    """Return the overrides of a run's command line, ``key=value``.
 
     Raises:
-        UserError: The file that says so is damaged.
+        UserError: The file that holds them is damaged.
     """
     path = Path(run) / ".hydra" / "overrides.yaml"
     try:
-        # OmegaConf would take twenty times as long, which thousands of runs make felt
+        # OmegaConf would take twenty times as long, seconds for thousands of runs
         stored = [str(text) for text in yaml.load(path.read_text(), LOADER) or []]
         parse(stored)
         return stored

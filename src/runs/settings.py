@@ -1,4 +1,4 @@
-"""Whether a run is the one that a configuration asks for, so that nothing runs twice."""
+"""Settings of runs, to find the finished run of a configuration, so that nothing runs twice."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from src.runs import result as results
 
 # Keys whose paths a run stores as absolute ones.
 PATHS = tuple(key for key, meaning in KEYS.items() if meaning.path)
-# How the runs end that have nothing left to do.
+# Statuses of runs that have nothing left to do.
 DONE = ("finished", "stopped early", "diverged")
 
 
 def absolute(config: DictConfig) -> None:
-    """Makes the paths of a configuration absolute, so that its run can be rebuilt from any folder."""
+    """Make the paths of a configuration absolute, so that its run can be rebuilt from any folder."""
     for key in PATHS:
         group, _, name = key.rpartition(".")
         part: Any = OmegaConf.select(config, group) if group else config
@@ -31,29 +31,29 @@ def absolute(config: DictConfig) -> None:
 
 
 def values(config: DictConfig) -> dict[str, Any]:
-    """What a configuration comes to: its values by dotted key, but those that change no figure."""
+    """Return the values of a configuration by dotted key, except those that change no metric."""
     copy = deepcopy(config)
     absolute(copy)
-    copy.data_dir = "."  # others are made from it
+    copy.data_dir = "."  # other paths are derived from it
     return {key: value for key, value in leaves(OmegaConf.to_container(copy, resolve=True)).items() if not idle(key)}
 
 
-def find(folders: Iterable[Path], wanted: DictConfig, overrides: list[str], **told: Any) -> Path | None:
-    """The first of the runs in ``folders`` that ``wanted`` asks for; one that has come to its end goes before others.
+def find(folders: Iterable[Path], wanted: DictConfig, overrides: list[str], **choices: Any) -> Path | None:
+    """Return the first run with the settings of a configuration, a run that has ended if there is one; None without any.
 
-    An option that a run does not know, since it is older, counts as at its default.
+    An option that an older run does not have counts as at its default.
 
     Args:
-        folders: Of runs.
-        wanted: A composed configuration.
-        overrides: From which it was composed.
-        told: What ``result.json`` must say (``data``, ``model``, ``protocol``).
+        folders: Folders of runs.
+        wanted: Composed configuration.
+        overrides: Overrides that it was composed from.
+        choices: Values that ``result.json`` must have (``data``, ``model``, ``protocol``).
     """
     begun, new, usual = None, values(wanted), values(reference("train", overrides))
     for folder in folders:
         try:
-            result = known(folder, (folder / "result.json").stat().st_mtime_ns)
-            if any(result[key] != value for key, value in told.items()) or result["seed"] != wanted.seed:
+            result = read(folder, (folder / "result.json").stat().st_mtime_ns)
+            if any(result[key] != value for key, value in choices.items()) or result["seed"] != wanted.seed:
                 continue
             old = stored(folder, result["started"])
         except (OSError, UserError):  # no run, or a damaged one: it runs again
@@ -66,13 +66,13 @@ def find(folders: Iterable[Path], wanted: DictConfig, overrides: list[str], **to
     return begun
 
 
-@functools.cache
-def known(folder: Path, changed: int) -> dict[str, Any]:
-    """What ``result.json`` says, read again only if it has changed: each job of a sweep looks through all the others."""
+@functools.lru_cache(maxsize=4096)
+def read(folder: Path, changed: int) -> dict[str, Any]:
+    """Read ``result.json``, again only if it has changed: each job of a sweep looks through all other jobs."""
     return results.read(folder)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def stored(folder: Path, started: str) -> dict[str, Any]:
-    """The :func:`values` of a run's configuration."""
+    """Return the :func:`values` of a run's configuration."""
     return values(results.stored(folder))

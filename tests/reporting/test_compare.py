@@ -310,7 +310,7 @@ def test_different_metrics_of_a_data_set_have_tables_of_their_own() -> None:
         (["logs", "--by", "task.optimizer.lrr"], "did you mean task.optimizer.lr?"),
         (["logs", "--by", ","], "--by: names no key"),
         (["logs", "--metric", "maee"], "--metric maee: no run has been tested by it; did you mean mae?"),
-        (["logs", "--metric", "bleu"], "there are mae, rmse"),
+        (["logs", "--metric", "bleu"], "choose one of: mae, rmse"),
         (["logs", "--csv", "none/table.csv"], "--csv=none/table.csv: must be a file in a folder that exists"),
         (["logs", "--html", "logs"], "--html=logs: must be a file"),
         (["logs", "--plots", "none/plots"], "--plots=none/plots: must be a folder"),

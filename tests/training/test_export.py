@@ -116,7 +116,11 @@ def test_safetensors_load_into_a_fresh_network(call, train) -> None:
     [
         ("data=hitters model=ols", "", "ols is a baseline of scikit-learn's, not a network"),
         (f"data=imdb_bow model=mlp {FILES}", "format=onnx", "reads sparse bags of words"),
-        ("model=linear", "format=onxx", "format=onxx: there is no such format; there are onnx, torch_export, safetensors"),
+        (
+            "model=linear",
+            "format=onxx",
+            "format=onxx: there is no such format; choose one of: onnx, torch_export",
+        ),
         ("model=linear", "output=nowhere/model.onnx", "output=nowhere/model.onnx: must be a file in a folder that exists"),
         ("model=linear", "output=model.pt", "a file of this format ends in .onnx"),
     ],
