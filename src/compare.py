@@ -66,8 +66,7 @@ def compare(options: argparse.Namespace) -> None:
     if by == []:
         raise UserError("--by: names no key; give some, as in --by model,protocol")
 
-    from src.reporting import comparison, significance
-    from src.runs import collect
+    from src.reporting import collect, comparison, significance
 
     runs = collect.collect(options.folders)
     comparisons = comparison.compare(runs, by, options.metric)

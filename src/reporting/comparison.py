@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from src.errors import UserError, nearest
+from src.reporting.collect import CHOICES, aggregate, changed
 from src.reporting.tables import pm, signed
 from src.runs import history
-from src.runs.collect import CHOICES, aggregate, changed
 
 HIDDEN = ("run", "error", "settings", "weights", "reason", "repeated", "experiment")  # columns of runs without use for --by
 SEVERAL = "several"  # in place of a monitor where the runs of a group have different ones
@@ -49,7 +49,7 @@ def compare(runs: pd.DataFrame, by: list[str] | None = None, metric: str | None 
     """Group runs, and compare the groups of each data set. Different data sets and different metrics are never pooled.
 
     Args:
-        runs: Runs from :func:`src.runs.collect.collect`.
+        runs: Runs from :func:`src.reporting.collect.collect`.
         by: Columns of ``runs`` or keys of overrides; runs that agree in all of them form a group. None groups the runs of
             one experiment, which differ only in their seeds.
         metric: Metric of every table; None takes a documented one, or the usual one of the task.

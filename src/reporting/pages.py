@@ -10,10 +10,10 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from src.config.keys import neutral
-from src.reporting import comparison, comparison_plots, significance
+from src.reporting import collect, comparison, comparison_plots, significance
 from src.reporting.comparison import Comparison
 from src.reporting.tables import figure, signed
-from src.runs import collect, history
+from src.runs import history
 from src.runs import result as results
 
 GROUPS, RUNS, VALUES = 25, 500, 20  # at most as many are listed

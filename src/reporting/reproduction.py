@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from src.config.compose import compose
+from src.reporting import collect
 from src.reporting.tables import pm
-from src.runs import collect, history
+from src.runs import history
 
 PROTOCOLS = ("documented", "honest")
 HEADS = ["pairing", "metric", "documented", "ours, documented protocol", "ours, honest", "baseline", "seconds", "command"]

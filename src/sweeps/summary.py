@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 
 from src.config import overrides
 from src.config.keys import idle, neutral
-from src.reporting import plots
+from src.reporting import collect, plots
 from src.reporting.tables import display, figure, plain, pm
-from src.runs import collect, history, result
+from src.runs import history, result
 
 SHOWN = 10  # jobs of a search in its table
 FEWEST = 10  # jobs that the importance of settings takes

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 from sklearn import metrics
 
-from src.reporting import comparison, comparison_plots, significance, tables
-from src.runs import collect, history
+from src.reporting import collect, comparison, comparison_plots, significance, tables
+from src.runs import history
 from src.runs import result as results
 
 STORED = ROOT / "tests" / "data" / "runs" / "before_rooms"
