@@ -5,7 +5,6 @@ import os
 import pickle
 import shutil
 import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -121,11 +120,11 @@ def test_groups_of_classes_are_the_coarse_labels() -> None:
     assert of_each == coarse.splits["test"].y.tolist()
 
 
-def test_a_folder_that_cannot_be_written_to_is_enough(train, files: Path) -> None:
+def test_nothing_is_unpacked_or_written(files: Path) -> None:
     before = sorted(files.rglob("*"))
-    for data in ("mnist", "cifar100"):
-        train(data, f"data={data}", "model=linear", "trainer.max_epochs=1", f"data_dir={files}")
-    assert sorted(files.rglob("*")) == before, "nothing is unpacked"
+    for kind in (MNIST, CIFAR100):
+        kind(folder=str(files)).setup()
+    assert sorted(files.rglob("*")) == before
 
 
 RAW = "MNIST/raw/"
@@ -192,9 +191,7 @@ def test_swapped_files_and_cut_archives_are_named(call, files: Path) -> None:
 )
 def test_missing_files_are_told_before_torch_is_loaded(call, monkeypatch, data: str, said: list[str]) -> None:
     monkeypatch.setattr("src.data.download.reachable", lambda *_: False)
-    began = time.perf_counter()
     status, _, err = call(f"data={data}", "model=mlp", "data_dir=nothing")
-    assert time.perf_counter() - began < 5
     assert status == 2
     assert all(part in err for part in said)
     assert "put it there, or set data_dir" in err
@@ -208,8 +205,8 @@ def test_missing_files_are_told_before_torch_is_loaded(call, monkeypatch, data: 
 
 def test_augmentation_is_of_training_alone_and_seeded(train) -> None:
     more = [*SMALL, "data.crop=1", "data.rotation=20", "data.erasing=0.5", "data.mix=mixup", "data.normalize=true"]
-    once = pd.read_csv(train("once", *more, "trainer.max_epochs=2") / "metrics.csv").drop(columns="seconds")
-    again = pd.read_csv(train("again", *more, "trainer.max_epochs=2") / "metrics.csv").drop(columns="seconds")
+    once = pd.read_csv(train("once", *more, "trainer.max_epochs=1") / "metrics.csv").drop(columns="seconds")
+    again = pd.read_csv(train("again", *more, "trainer.max_epochs=1") / "metrics.csv").drop(columns="seconds")
     pd.testing.assert_frame_equal(once, again)
     config = compose("train", more)
     data = data_set(config)
@@ -233,8 +230,8 @@ def test_metrics_of_mixed_batches_are_of_the_classes_themselves(train) -> None:
 
 def test_a_stopped_run_with_augmentation_and_an_average_goes_on_as_if_never_stopped(call, train) -> None:
     more = [*SMALL, "data.crop=1", "data.mix=mixup", "callbacks=ema", "callbacks.ema.decay=0.9", "model.batch_norm=true"]
-    whole, parts = train("whole", *more, "trainer.max_epochs=4"), train("parts", *more, "trainer.max_epochs=2")
-    status, _, err = call(f"resume={parts}", "trainer.max_epochs=4")
+    whole, parts = train("whole", *more, "trainer.max_epochs=2"), train("parts", *more, "trainer.max_epochs=1")
+    status, _, err = call(f"resume={parts}", "trainer.max_epochs=2")
     assert (status, err) == (0, "")
     metrics_of = [pd.read_csv(folder / "metrics.csv").drop(columns="seconds") for folder in (whole, parts)]
     pd.testing.assert_frame_equal(*metrics_of)

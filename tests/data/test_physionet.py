@@ -402,7 +402,7 @@ def test_f1_comes_again_from_the_stored_threshold(train, call) -> None:
 
 
 def test_the_documented_protocol_is_the_tutorials(train) -> None:
-    few = ["data=physionet2012", "model=lstm", FILES, "trainer.max_epochs=2"]
+    few = ["data=physionet2012", "model=lstm", FILES, "trainer.max_epochs=1"]
     told = result(train("documented", *few, "protocol=documented"))
     honest = result(train("honest", *few))
     assert (told["honest"], honest["honest"]) == (False, True)
