@@ -34,7 +34,7 @@ def launches_sweep(arguments: list[str]) -> bool:
 
 
 def replicas(given: dict[str, str]) -> int:
-    """Return the number of replicas that overrides ask for; 1 for what is no number, which the schema then refuses."""
+    """Return the number of replicas that overrides ask for; 1 for a value that is no number, which the schema refuses."""
     number = given.get("model.replicas", "1")
     return int(number) if number.isdecimal() else 1
 

@@ -89,7 +89,7 @@ def check_launcher(config: DictConfig) -> None:
 
 
 def check_folder(config: DictConfig) -> None:
-    """Raise a UserError if the sweep would run into another one, or its jobs could not be told apart."""
+    """Raise a UserError if the sweep would run into another one, or its jobs could not be recognised."""
     folder = Path(config.hydra.sweep.dir)
     given = {overrides.key(text) for text in given_to(config)}
     if is_resumed(config):

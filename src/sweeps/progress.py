@@ -1,4 +1,4 @@
-"""A sweep as it goes: a line for each job that has come to its end, and a live table where there is a terminal."""
+"""Progress of a sweep: a line for each job that has ended, and a live table where there is a terminal."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from src.runs import result as results
 
 
 class Watch:
-    """Looks at the jobs' folders, wherever the jobs run: in this process, in others, on other machines.
+    """Follows the folders of the jobs, wherever they run: in this process, in other ones, on other machines.
 
     Args:
-        folder: Of the sweep.
+        folder: Folder of the sweep.
         total: Number of its jobs.
         earlier: Folders of jobs that an earlier launch has left.
     """
@@ -29,7 +29,7 @@ class Watch:
     def __init__(self, folder: Path, total: int, earlier: list[Path]):
         self.folder, self.total, self.begun = folder, total, time.monotonic()
         self.ended: dict[Path, dict[str, Any]] = {}
-        self.look(told=False)
+        self.look(announce=False)
         self.earlier, self.before = set(earlier), set(self.ended)
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.follow, daemon=True)
@@ -51,8 +51,8 @@ class Watch:
         while not self.over.wait(0.5):
             self.look()
 
-    def look(self, told: bool = True) -> None:
-        """Takes note of the jobs that have come to their end since."""
+    def look(self, announce: bool = True) -> None:
+        """Find the jobs that have ended since the last look, and print a line for each."""
         for path in sorted(self.folder.glob("*/result.json"), key=lambda path: results.number(path.parent)):
             if path.parent in self.ended:
                 continue
@@ -62,11 +62,11 @@ class Watch:
                 continue
             if result["status"] != "interrupted":
                 self.ended[path.parent] = result
-                if told:
+                if announce:
                     print(line(path.parent, result), flush=True)
 
     def table(self) -> Table:
-        """What is done, what runs, the best so far and the time left."""
+        """Return the live table: jobs done and running, the best so far and the time left."""
         shown = plain("done", "failed", "running", "best so far", "time left")
         ended = dict(self.ended)
         failed = sum(result["status"] in ("failed", "diverged") for result in ended.values())
@@ -76,7 +76,7 @@ class Watch:
         return shown
 
     def running(self) -> str:
-        """The jobs that have begun and not ended, with the epoch that each has come to."""
+        """Return the names of the jobs that run, each with its epoch."""
         names = []
         for path in sorted(self.folder.glob("*/.hydra"), key=lambda path: results.number(path.parent)):
             run = path.parent
@@ -88,7 +88,7 @@ class Watch:
 
 
 def line(run: Path, result: dict[str, Any]) -> str:
-    """How a job ended."""
+    """Return the line of a job that has ended."""
     ended = f"{result['status']}: {result['error']}" if result["error"] else result["status"]
     ended += " as hopeless" if result.get("pruned") else ""
     best = f", best {result['monitor']} {result['best'][result['monitor']]:.4f}" if result["best"] else ""
@@ -97,7 +97,7 @@ def line(run: Path, result: dict[str, Any]) -> str:
 
 
 def best(ended: dict[Path, dict[str, Any]]) -> str:
-    """The best value of the first monitored metric, and whose it is."""
+    """Return the best value of the first monitored metric, and its job."""
     measured = {run: result for run, result in ended.items() if result["best"]}
     if not measured:
         return ""
