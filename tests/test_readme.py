@@ -16,6 +16,16 @@ from nbclient import NotebookClient
 plt.switch_backend("Agg")
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MULTILINE)
+# Long even with one seed and one epoch; by default only their configuration is composed.
+LONG = re.compile(
+    r"-m data=(wordle|hitters|passengers|physionet2012|nyse model=linear)|sweep=waveforms_study|model=resnet50"
+)
+
+
+def named(commands: list[tuple[str, str]]) -> list[object]:
+    """The commands as parameters of a test, the long ones marked as slow."""
+    marks = [pytest.mark.slow if LONG.search(arguments) else () for _, arguments in commands]
+    return [pytest.param(*command, id=" ".join(command), marks=mark) for command, mark in zip(commands, marks, strict=True)]
 
 
 # what makes a command short, by a word of it
@@ -46,7 +56,16 @@ def test_the_two_commands_are_the_makefiles_and_cis() -> None:
     assert "make lint" in (ROOT / ".ci" / "run").read_text()
 
 
-@pytest.mark.parametrize(("entry", "arguments"), COMMANDS, ids=[" ".join(command) for command in COMMANDS])
+@pytest.mark.parametrize("arguments", [arguments for _, arguments in COMMANDS if LONG.search(arguments)])
+def test_a_long_command_of_the_readme_can_be_composed(call, arguments: str) -> None:
+    words = [word for word in shlex.split(arguments) if word != "-m"]
+    first = [word if "[" in word else word.partition(",")[0] for word in words]  # of lists of values
+    status, out, err = call(*first, "--cfg", "job")
+    assert (status, err) == (0, "")
+    assert "task:" in out
+
+
+@pytest.mark.parametrize(("entry", "arguments"), named(COMMANDS))
 def test_a_command_of_the_readme_runs(call, train, monkeypatch: pytest.MonkeyPatch, entry: str, arguments: str) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     few = ["trainer.max_epochs=1", "callbacks.progress=null"]
@@ -204,7 +223,9 @@ def test_the_makefile_starts_the_sweeps_that_the_notebooks_read() -> None:
             assert f"={folder}" in made
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize(
+    "name", [name if name in ("compare_runs", "nyse") else pytest.param(name, marks=pytest.mark.slow) for name in NOTEBOOKS]
+)
 def test_a_notebook_runs_on_what_was_logged(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     pictures, commands = NOTEBOOKS[name]
     for command in commands:

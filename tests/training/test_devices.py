@@ -27,20 +27,30 @@ def same_epochs(one: Path, other: Path) -> None:
     pd.testing.assert_frame_equal(*tables, rtol=1e-5, atol=1e-7)
 
 
-def test_two_devices_learn_what_one_does_from_batches_twice_as_large_and_can_be_resumed(train) -> None:
-    common = [*EXACT, "task.gradient_clip=0.3", "task.l1=0.001"]  # 3,421 rows, so the last batch is of 14 and 15
-    one = train("one", *common, "data.batch_size=64", "trainer.max_epochs=2", "accelerator=cpu")
-    two = shell("-m", "src.train", "hydra.run.dir=two", *common, *TWO, "data.batch_size=32", "trainer.max_epochs=1")
+COMMON = [*EXACT, "task.gradient_clip=0.3", "task.l1=0.001"]  # 3,421 rows, so the last batch is of 14 and 15
+
+
+def test_two_devices_learn_what_one_does_from_batches_twice_as_large(train) -> None:
+    one = train("one", *COMMON, "data.batch_size=64", "trainer.max_epochs=1", "accelerator=cpu")
+    two = shell("-m", "src.train", "hydra.run.dir=two", *COMMON, *TWO, "data.batch_size=32", "trainer.max_epochs=1")
     assert (two.returncode, two.stderr) == (0, "")
     assert two.stdout.count("nyse rnn: 217 parameters") == two.stdout.count("run folder:") == 1
-    assert len(history.load("two")) == 1
-    resumed = shell("-m", "src.train", "resume=two", "trainer.max_epochs=2")
-    assert (resumed.returncode, resumed.stderr) == (0, "")
     same_epochs(one, Path("two"))
     assert result(Path("two"))["test"] == pytest.approx(result(one)["test"], rel=1e-5)
     files = [sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) for folder in (one, Path("two"))]
     assert files[0] == files[1]
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["one", "two"]
+
+
+@pytest.mark.slow
+def test_a_run_over_two_devices_can_be_resumed(train) -> None:
+    one = train("one", *COMMON, "data.batch_size=64", "trainer.max_epochs=2", "accelerator=cpu")
+    options = [*COMMON, *TWO, "data.batch_size=32", "trainer.max_epochs=1"]
+    assert shell("-m", "src.train", "hydra.run.dir=two", *options).returncode == 0
+    assert len(history.load("two")) == 1
+    resumed = shell("-m", "src.train", "resume=two", "trainer.max_epochs=2")
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    same_epochs(one, Path("two"))
 
 
 @pytest.mark.slow
