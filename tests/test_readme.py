@@ -224,7 +224,11 @@ def test_the_makefile_starts_the_sweeps_that_the_notebooks_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in ("compare_runs", "double_descent") else pytest.param(name, marks=pytest.mark.slow) for name in NOTEBOOKS]
+    "name",
+    [
+        name if name in ("compare_runs", "double_descent") else pytest.param(name, marks=pytest.mark.slow)
+        for name in NOTEBOOKS
+    ],
 )
 def test_a_notebook_runs_on_what_was_logged(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     pictures, commands = NOTEBOOKS[name]

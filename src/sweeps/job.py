@@ -21,7 +21,7 @@ Outcome = tuple[str, float] | Exception
 
 
 class Decision(NamedTuple):
-    """What to do with a job.
+    """The decision on a job.
 
     Attributes:
         action: ``skip`` after Ctrl-C, ``reuse`` the result in ``earlier``, ``resume`` it, or ``run`` the job anew.

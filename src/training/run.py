@@ -125,7 +125,8 @@ def documented(config: DictConfig, overrides: list[str]) -> dict[str, float] | N
     free = {"seed", *re.findall(r"\$\{([\w.]+)\}", str(OmegaConf.to_container(config.documented)))}
     for key in own.keys() | plain.keys():
         same = own.get(key) == plain.get(key) or resolved.get(key) == expected.get(key)
-        if not same and key not in free and keys.of(key).changes in ("repeat", "experiment"):
+        idle = keys.of(key).loop and not trains(config.model)  # no baseline reads it
+        if not same and not idle and key not in free and keys.of(key).changes in ("repeat", "experiment"):
             return None
     return {name: value for name, value in config.documented.items() if value is not None} or None
 

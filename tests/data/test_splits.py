@@ -294,7 +294,7 @@ def test_rows_that_are_held_out_leave_no_trace_in_what_is_learnt_from(kind: str,
     @given(
         rows=st.integers(40, 70),
         seed=st.integers(0, 2**20),
-        value=st.floats(-1e6, 1e6),
+        value=st.floats(-1e6, 1e6, allow_subnormal=False),  # a run flushes subnormal numbers
         split=st.sampled_from(["val", "test"]),
     )
     def check(rows: int, seed: int, value: float, split: str) -> None:

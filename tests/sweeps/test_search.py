@@ -72,6 +72,7 @@ def test_an_interval_of_a_whole_number_draws_whole_numbers() -> None:
     assert len(set(dropouts)) > 50
 
 
+@pytest.mark.slow
 def test_importance_is_shown_and_the_best_job_repeats_alone(call) -> None:
     space = ("task.optimizer.lr=tag(log, interval(0.00001, 0.1))", "task.optimizer.weight_decay=interval(0.0, 0.00001)")
     given = ("data=hitters", "model=linear", "trainer.max_epochs=3", "monitor=val/r2", *space)
