@@ -44,8 +44,7 @@ def supervised(main: Callable[[], None]) -> None:
         result.write(job, result.read(job) | {"status": "failed", "error": why})
         os.environ[CRASHED] = os.pathsep.join([*map(str, crashed()), str(job.resolve())])
         print(f"job {result.number(job)}: failed: {why}; the other jobs run on", flush=True)
-        # what the user typed a moment ago needs no second consent
-        sys.argv[1:] = ["-m", f"resume={folder}", "trust=true"]
+        sys.argv[1:] = ["-m", f"resume={folder}", "trust=true"]  # the user typed its overrides a moment ago
 
 
 def announce(folder: Path) -> None:
