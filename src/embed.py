@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from src.config.app import app
+from src.config.compose import app
 from src.errors import UserError
 from src.runs import files, result
 

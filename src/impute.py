@@ -11,8 +11,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.app import app
-from src.config.ranges import of_arguments
+from src.config.compose import app
+from src.config.keys import of_arguments
 from src.config.schema import check_range, check_ranges, shown
 from src.data.clinical import records
 from src.errors import UserError

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.app import app
+from src.config.compose import app
 from src.config.overrides import written
 from src.data.text.keras_files import split
 from src.errors import UserError, refuse

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.app import app
-from src.config.compose import CONF
+from src.config.compose import CONF, app
 from src.config.schema import check_ranges
 from src.errors import UserError, nearest
 from src.runs import files

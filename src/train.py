@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.config.app import app
+from src.config.compose import app
 from src.errors import UserError, refuse
 from src.sweeps.arguments import expanded, launches_sweep
 from src.sweeps.arguments import resumed as resumed_sweep

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -24,18 +23,13 @@ def parse(overrides: Iterable[str], config_loader: ConfigLoader | None = None) -
     Raises:
         UserError: One of them cannot be read.
     """
-    if config_loader is None:
-        return [_parsed(text) for text in overrides]
-    try:
-        return OverridesParser.create(config_loader).parse_overrides(list(overrides))
-    except OverrideParseException as error:
-        raise UserError(unreadable(error.override)) from error
+    return [_parsed(text, config_loader) for text in overrides]
 
 
 @functools.lru_cache(maxsize=2**15)  # Hydra's parser takes half a millisecond, and the runs of a study share most overrides
-def _parsed(text: str) -> Override:
+def _parsed(text: str, config_loader: ConfigLoader | None = None) -> Override:
     try:
-        return OverridesParser.create().parse_overrides([text])[0]
+        return OverridesParser.create(config_loader).parse_overrides([text])[0]
     except OverrideParseException as error:
         raise UserError(unreadable(text)) from error
 
@@ -54,11 +48,6 @@ def key(override: str | Override) -> str:
     """Return the dotted key, or the group, that an override sets."""
     parsed = _parsed(override) if isinstance(override, str) else override
     return parsed.key_or_group if parsed.package is None else f"{parsed.key_or_group}@{parsed.package}"
-
-
-def value(override: str | Override) -> Any:
-    """Return the plain value of an override: None if it deletes a key, Hydra's ``Sweep`` if it lists several values."""
-    return (_parsed(override) if isinstance(override, str) else override).value()
 
 
 def text(override: str | Override) -> str:

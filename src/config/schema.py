@@ -1,7 +1,7 @@
 """Checks of a composed configuration - keys, types, ranges, the pairing - before anything heavy is imported.
 
-A key of the table in :mod:`src.config.keys` means the same in every run. An argument of one of Labbook's classes has the
-range that ``conf/ranges.yaml`` gives for that class. Any other value must keep the type that it has in its YAML file.
+A value must be in the range that :mod:`src.config.keys` gives for it. Any other value must keep the type that it has in its
+YAML file.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import keys
-from src.config.app import unknown_key
-from src.config.compose import CONF, leaves, options
+from src.config.compose import CONF, leaves, options, unknown_key
+from src.config.keys import Range, is_number, of_arguments, range_of
 from src.config.overrides import key as key_of
-from src.config.ranges import Range, is_number, of_arguments
 from src.errors import UserError
 
 
@@ -39,72 +38,60 @@ def check(config: DictConfig, reference: DictConfig, data: str, model: str) -> N
     """
     check_described(config, data, model)
     check_ranges(config)  # first the values from which other values are derived
-    plain = OmegaConf.to_container(config, resolve=True)
-    values, ranges = leaves(plain), of_arguments(plain)
-    usual = leaves(OmegaConf.to_container(reference, resolve=True))
-    groups = groups_of(usual)
-    for key, value in values.items():
-        part, meaning = key.split(".")[0], keys.of(key)
-        if meaning.instead:
-            raise UserError(f"{key}: {meaning.instead}")
-        if part in ("callbacks", "logger") and key.count(".") == 1 and value is not None:
-            raise UserError(f"{key}={shown(value)}: must be a class with its arguments, as in {key}._target_=...")
-        sklearn = part == "model" and str(config.model.get("_target_")).startswith("sklearn.")
-        free = sklearn or meaning.open or usual.get(key.rpartition(".")[0]) == {}  # an empty mapping takes any key
-        if key not in usual and not free and key not in groups:
-            raise UserError(unknown_key(key, list(usual)))
-        check_value(key, value, usual, groups, ranges)
+    check_values(config, reference, new=True)
     check_monitor(config)
     check_pairing(config, data, model)
 
 
-def check_stored(config: DictConfig, reference: DictConfig) -> None:
-    """Raise a UserError for the first value of a stored configuration whose type or range is wrong.
+def check_values(config: DictConfig, reference: DictConfig, new: bool = False) -> None:
+    """Raise a UserError for the first value whose type or range is wrong, or for a key that may not be set.
 
-    Its keys may be those of an earlier version, so they are not checked.
+    Args:
+        config: Composed configuration.
+        reference: Configuration with the usual keys and types.
+        new: Check the keys too; those of a stored configuration may be an earlier version's.
     """
     plain = OmegaConf.to_container(config, resolve=True)
-    usual, ranges = leaves(OmegaConf.to_container(reference, resolve=True)), of_arguments(plain)
-    groups = groups_of(usual)
+    usual, arguments = leaves(OmegaConf.to_container(reference, resolve=True)), of_arguments(plain)
+    groups = {key[:dot] for key in usual for dot, sign in enumerate(key) if sign == "."}
     for key, value in leaves(plain).items():
-        check_value(key, value, usual, groups, ranges)
+        part, _, name = key.partition(".")
+        one = part in ("callbacks", "logger") and bool(name) and "." not in name  # one callback, one logger: null is none
+        if new and (instead := keys.of(key).instead):
+            raise UserError(f"{key}: {instead}")
+        if new and one and value is not None:
+            raise UserError(f"{key}={shown(value)}: must be a class with its arguments, as in {key}._target_=...")
+        if new and key not in usual and key not in groups and not may_be_added(key, config, usual):
+            raise UserError(unknown_key(key, usual))
+        if key not in usual and key in groups and not (one and value is None):
+            raise UserError(f"{key}={shown(value)}: is a group of keys; set the keys below it")
+        term = range_of(key, arguments)
+        check_range(key, value, term)
+        if term is None and not same_type(value, usual.get(key)):
+            raise UserError(f"{key}={shown(value)}: must be {kind(usual[key])}, as in {key}={shown(usual[key])}")
 
 
-def groups_of(values: dict[str, Any]) -> set[str]:
-    """Return the dotted names of the groups that keys belong to."""
-    return {key[:dot] for key in values for dot, sign in enumerate(key) if sign == "."}
-
-
-def check_value(key: str, value: Any, usual: dict[str, Any], groups: set[str], ranges: dict[str, Range]) -> None:
-    """Raise a UserError for a value in place of a group, out of its range, or of another type than usual."""
-    if key not in usual and key in groups and not may_be_null(key, value):
-        raise UserError(f"{key}={shown(value)}: is a group of keys; set the keys below it")
-    term = range_of(key, ranges)
-    check_range(key, value, term)
-    if term is None and not same_type(value, usual.get(key)):
-        raise UserError(f"{key}={shown(value)}: must be {kind(usual[key])}, as in {key}={shown(usual[key])}")
+def may_be_added(key: str, config: DictConfig, usual: dict[str, Any]) -> bool:
+    """Return whether a key may be set that the YAML files lack: an argument of another library's class."""
+    sklearn = key.startswith("model.") and str(config.model.get("_target_")).startswith("sklearn.")
+    return sklearn or keys.of(key).open or usual.get(key.rpartition(".")[0]) == {}  # an empty mapping takes any key
 
 
 def check_described(config: DictConfig, data: str, model: str) -> None:
     """Raise a UserError if the YAML file of a data set or a model lacks a key that pairs them."""
-    inputs = f"choose from: {', '.join(keys.INPUTS)}"
+    inputs = f"choose from: {', '.join(keys.INPUTS.split())}"
     for group, name, key, example in (("data", data, "input", "table"), ("model", model, "accepts", "[table]")):
         if key not in (config.get(group) or {}):
             raise UserError(f"conf/{group}/{name}.yaml: has no key {key}; add it, as in {key}: {example}; {inputs}")
 
 
-def check_ranges(config: DictConfig, but: str | None = None) -> None:
+def check_ranges(config: DictConfig) -> None:
     """Raise a UserError for the first value out of its range, except values that are derived from other keys."""
     plain = OmegaConf.to_container(config)
-    ranges = of_arguments(plain)
+    arguments = of_arguments(plain)
     for key, value in leaves(plain).items():
-        if key != but and not (isinstance(value, str) and "${" in value):
-            check_range(key, value, range_of(key, ranges))
-
-
-def range_of(key: str, ranges: dict[str, Range]) -> Range | None:
-    """Return the range of a key: that of its class, or that of the table."""
-    return ranges.get(key) or keys.of(key).range
+        if not (isinstance(value, str) and "${" in value):
+            check_range(key, value, range_of(key, arguments))
 
 
 def check_range(key: str, value: Any, term: Range | None) -> None:
@@ -113,17 +100,9 @@ def check_range(key: str, value: Any, term: Range | None) -> None:
         raise UserError(f"{key}={shown(value)}: {key.rpartition('.')[2]} must be {term.says}")
 
 
-def may_be_null(key: str, value: Any) -> bool:
-    """Return whether a group of keys may be switched off by null: one callback, one logger."""
-    return value is None and key.startswith(("callbacks.", "logger.")) and key.count(".") == 1
-
-
 def same_type(value: Any, default: Any) -> bool:
-    if value is None or default is None:
-        return True
-    if isinstance(default, float):
-        return is_number(value)
-    return type(value) is type(default)
+    number = isinstance(default, float) and is_number(value)  # 1 for 1.0
+    return value is None or default is None or number or type(value) is type(default)
 
 
 def kind(value: Any) -> str:

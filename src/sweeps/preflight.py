@@ -14,8 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import overrides
-from src.config.app import explain
-from src.config.compose import jobs
+from src.config.compose import explain, jobs
 from src.config.schema import ignored
 from src.errors import UserError
 from src.sweeps import search

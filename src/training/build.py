@@ -24,7 +24,7 @@ from torch import nn
 
 from src.baselines.estimator import Estimator
 from src.config.compose import options, reference
-from src.config.schema import check_stored, trains
+from src.config.schema import check_values, trains
 from src.data.datamodule import InMemory
 from src.errors import UserError, sentence
 from src.runs import moved
@@ -211,7 +211,7 @@ def load_run(folder: Path, trust: bool = False) -> tuple[DictConfig, InMemory, T
     check_objects(config, file, trust)
     choices = [f"{group}={result[group]}" for group in ("data", "model", "protocol") if result[group] in options(group)]
     try:
-        check_stored(config, reference("train", choices))
+        check_values(config, reference("train", choices))
     except (UserError, OmegaConfBaseException) as error:
         raise UserError(f"{file}: {sentence(error)}") from error
     if result["status"] == "finished" and not result["best"]:

@@ -12,8 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.config import keys
 from src.config import overrides as command_line
-from src.config.app import explain
-from src.config.compose import reference
+from src.config.compose import explain, reference
 from src.config.schema import check, ignored, trains
 from src.errors import UserError, sentence
 from src.runs import moved, trust

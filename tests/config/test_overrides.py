@@ -22,7 +22,7 @@ from src.errors import UserError
     ],
 )
 def test_key_value_and_text_of_an_override(override: str, key: str, value: object, text: str) -> None:
-    assert (overrides.key(override), overrides.value(override), overrides.text(override)) == (key, value, text)
+    assert (overrides.key(override), overrides.parse([override])[0].value(), overrides.text(override)) == (key, value, text)
     assert overrides.keyed([override]) == {key: text}
 
 
@@ -33,7 +33,7 @@ def test_a_list_of_values_keeps_its_text() -> None:
 
 @pytest.mark.parametrize("text", ["a b.csv", "it's", 'say "no"', "a\\", "1,2", "x=[y", "${z}"])
 def test_a_written_override_is_read_back(text: str) -> None:
-    assert overrides.value(overrides.written("input", text)) == text
+    assert overrides.parse([overrides.written("input", text)])[0].value() == text
 
 
 def test_options_of_hydra_are_no_overrides() -> None:

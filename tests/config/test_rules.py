@@ -9,7 +9,7 @@ import yaml
 from conftest import ROOT
 from omegaconf import DictConfig, open_dict
 
-from src.config import keys, ranges, schema
+from src.config import keys, schema
 from src.config.compose import compose
 from src.errors import UserError
 
@@ -59,7 +59,7 @@ def test_a_model_without_accepts_is_refused_on_the_command_line(tmp_path: Path, 
 
 def test_the_classes_with_ranges_are_those_of_conf() -> None:
     text = "".join(path.read_text() for path in (ROOT / "conf").rglob("*.yaml") if path.name != "ranges.yaml")
-    own = [name for name in ranges.of_classes() if name.startswith("src.")]
+    own = [name for name in keys.of_classes() if name.startswith("src.")]
     assert len(own) > 20
     assert [name for name in own if name not in text] == []
 
@@ -67,7 +67,7 @@ def test_the_classes_with_ranges_are_those_of_conf() -> None:
 def test_default_values_are_in_their_ranges() -> None:
     for path in (ROOT / "conf").rglob("*.yaml"):
         plain = yaml.safe_load(path.read_text()) or {}
-        found = ranges.of_arguments(plain)
+        found = keys.of_arguments(plain)
         for key, term in found.items():
             value = plain
             for part in key.split("."):

@@ -17,7 +17,7 @@ from filelock import FileLock
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.app import explain
+from src.config.compose import explain
 from src.runs import history
 from src.runs import result as results
 from src.sweeps.arguments import launches_sweep

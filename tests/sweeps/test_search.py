@@ -13,7 +13,7 @@ from conftest import result
 from omegaconf import OmegaConf
 from test_multirun import started, wait_for
 
-from src.config.compose import CONF, keys, options, reference
+from src.config.compose import CONF, leaves, options, reference
 from src.runs import history
 from src.runs import result as results
 from src.sweeps import search
@@ -188,7 +188,7 @@ def test_every_space_is_of_a_model_that_has_its_keys() -> None:
     assert set(spaces) <= set(options("model"))
     for model, space in spaces.items():
         config = reference("train", [f"model={model}", "data=physionet2012" if model == "gru_d" else "data=digits"])
-        assert set(space) <= set(keys(config)), model
+        assert set(space) <= set(leaves(OmegaConf.to_container(config))), model
         _, domains = search.space([f"{key}={value}" for key, value in space.items()], config)
         assert set(domains) == set(space)
 
