@@ -79,13 +79,6 @@ def leaves(config: Any, path: str = "") -> dict[str, Any]:
     return found
 
 
-def jobs(overrides: list[str]) -> list[list[str]]:
-    """Return the overrides of each job of a sweep over lists and ranges of values, in the order in which they run."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    return BasicSweeper.split_arguments(parse(overrides, GlobalHydra.instance().config_loader()), None)[0]
-
-
 def app(task: Callable[[DictConfig], Any], config_name: str) -> Callable[[], None]:
     """Return the ``main`` of an entry point: ``task`` run by Hydra on ``conf/<config_name>.yaml``."""
 

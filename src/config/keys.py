@@ -134,8 +134,8 @@ class Key(NamedTuple):
 
     Args:
         words: Range of its values, see :func:`read`; without one they keep the type of the value in its YAML file.
-        changes: What another value makes of a run: ``nothing`` of its figures; ``rounding``, their last digits;
-            ``repeat``, a repeat of the experiment, ``precision``, or another ``experiment``.
+        changes: What another value makes of a run: ``nothing`` of its figures; ``jobs``, other jobs of a sweep;
+            ``rounding``, their last digits; ``repeat``, a repeat of the experiment; ``precision``; another ``experiment``.
         resume: A resumed run may change it.
         path: A path, which a run stores as an absolute one.
         loop: Only the training loop reads it: a baseline, which is fitted in closed form, has none.
@@ -144,7 +144,7 @@ class Key(NamedTuple):
     """
 
     words: str = ""
-    changes: Literal["nothing", "rounding", "repeat", "precision", "experiment"] = "experiment"
+    changes: Literal["nothing", "jobs", "rounding", "repeat", "precision", "experiment"] = "experiment"
     resume: bool = False
     path: bool = False
     loop: bool = False
@@ -167,7 +167,8 @@ KEYS: dict[str, Key] = {
     "trust": Key("flag", changes="nothing", resume=True),
     "on_error": Key("choice continue stop", changes="nothing"),
     "sweep.confirm": Key("flag", changes="nothing"),
-    **dict.fromkeys(("sweep", "sweep.", "hydra.", "hydra/launcher", "hydra/sweeper", "logger"), NOTHING),
+    **dict.fromkeys(("hydra.", "hydra/launcher", "hydra.sweeper.n_trials", "hydra.sweeper.n_jobs", "logger"), NOTHING),
+    **dict.fromkeys(("sweep", "sweep.", "hydra/sweeper", "hydra.sweeper."), Key(changes="jobs")),
     "logger.": Key(changes="nothing", open=True),
     "accelerator": Key(changes="rounding", resume=True),
     "data.input": Key(f"choice {INPUTS}"),
@@ -219,9 +220,9 @@ def range_of(key: str, arguments: dict[str, Range]) -> Range | None:
 
 def idle(key: str) -> bool:
     """Return whether a key decides where files are and what is shown, and changes no figure."""
-    return of(key).changes == "nothing"
+    return of(key).changes in ("nothing", "jobs")
 
 
 def neutral(key: str) -> bool:
     """Return whether runs that differ in a key only are the same experiment, or repeats of it."""
-    return of(key).changes in ("nothing", "rounding", "repeat")
+    return of(key).changes in ("nothing", "jobs", "rounding", "repeat")

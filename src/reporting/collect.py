@@ -58,6 +58,11 @@ def collect(folders: list[Path], begun: bool = True) -> pd.DataFrame:
     return runs.drop(columns="damage")
 
 
+def counted(runs: pd.DataFrame) -> pd.Series:
+    """Return which of the collected runs enter means: those that finished and were tested, and no newer run repeats."""
+    return (runs["reason"] == "") & ~runs["repeated"]
+
+
 def stored(run: Path) -> dict[str, Any]:
     """Return columns that ``result.json`` does not hold; ``damage`` is the error if the overrides are unreadable."""
     try:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from src.errors import UserError, nearest
-from src.reporting.collect import CHOICES, aggregate, changed
+from src.reporting.collect import CHOICES, aggregate, changed, counted
 from src.reporting.tables import pm, signed
 from src.runs import history
 
@@ -63,9 +63,8 @@ def compare(runs: pd.DataFrame, by: list[str] | None = None, metric: str | None 
     if metric is not None and metric not in tested:
         hint = nearest(metric, tested) if tested else "nor by any other metric"
         raise UserError(f"--metric {metric}: no run has been tested by it; {hint}")
-    counted = runs[(runs["reason"] == "") & ~runs["repeated"]]
     comparisons = []
-    for data, rest in counted.groupby("data", sort=True):
+    for data, rest in runs[counted(runs)].groupby("data", sort=True):
         while len(rest) and (name := headline(rest, metric)):
             part = rest[rest[f"test.{name}"].notna()]
             own = keys.loc[part.index]

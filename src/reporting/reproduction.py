@@ -154,11 +154,12 @@ def processor() -> str:
 def spread(runs: pd.DataFrame, metric: str, refused: str) -> str:
     """Return mean and standard deviation of a test metric, or the reason why there is none."""
     column = f"test.{metric}"
-    if column not in runs or runs[column].isna().all():
+    values = runs[column].where(collect.counted(runs)) if column in runs else pd.Series(dtype=float)
+    if values.isna().all():
         errors = list(runs["error"].dropna()) if "error" in runs else []
         return f"not run: {(errors or [refused])[0]}".strip(": ")
-    newest = runs[runs[column].notna()].iloc[-1]["experiment"]  # the folder may hold another version of the experiment
-    figures = collect.aggregate(runs[column], runs["experiment"]).loc[newest]
+    newest = runs[values.notna()].iloc[-1]["experiment"]  # the folder may hold another version of the experiment
+    figures = collect.aggregate(values, runs["experiment"]).loc[newest]
     return pm(figures["mean"], figures["sd"]).replace("±", " ± ")
 
 

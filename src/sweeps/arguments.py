@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import overrides
+from src.config import keys, overrides
 from src.errors import UserError, sentence
 from src.runs import result as results
 from src.runs import settings, trust
@@ -84,9 +84,8 @@ def resumed(arguments: list[str]) -> list[str]:
         return arguments
     if not multirun:
         raise UserError(f"resume={name}: is a sweep; resume it with python -m src.train -m resume={name}")
-    if (folder / search.STUDY).is_file() and (
-        changed := [text for text, key in given.items() if not key.startswith(search.RESUMABLE)]
-    ):
+    changed = [text for text, key in given.items() if keys.of(key).changes != "nothing"]
+    if changed and (folder / search.STUDY).is_file():
         raise UserError(
             f"{changed[0]}: a resumed search stays as it was; only hydra.sweeper.n_trials and launcher may change"
         )

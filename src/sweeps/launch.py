@@ -14,15 +14,13 @@ from omegaconf import DictConfig, open_dict
 
 from src.config.overrides import written
 from src.errors import UserError, refuse, sentence
-from src.runs import result as results
-from src.runs.files import shown
+from src.reporting.sweeps.progress import Watch
 from src.runs.folder import make
 from src.sweeps import supervisor
 from src.sweeps.arguments import is_resumed
 from src.sweeps.compose import JobLoader
 from src.sweeps.job import STOPPED
 from src.sweeps.preflight import checked
-from src.sweeps.progress import Watch
 from src.training import interrupt
 
 
@@ -42,26 +40,34 @@ def launched(config: DictConfig, context: HydraContext | None) -> Iterator[None]
         SystemExit: The sweep is refused (status 2), a job or a worker failed (1), or Ctrl-C ended it (130).
     """
     assert context is not None
-    error: BaseException | None = None
     try:
         total, notes = checked(config, context.config_loader)
         folder = claimed(config)
-        around = begun(folder, total)
+        lock = FileLock(folder / ".lock").acquire(timeout=0)  # gone with the process, however it ends
+    except Timeout:
+        refuse(f"{config.hydra.sweep.dir}: another process is at work on this sweep; wait for it, or stop it")
     except Exception as wrong:
         refuse(sentence(wrong, named=not isinstance(wrong, UserError | HydraException)))
-    with around:
+    error: BaseException | None = None
+    stopped = folder / STOPPED
+    stopped.unlink(missing_ok=True)
+    with lock, interrupt.stop_after_epoch(), Watch(folder, total, [path for path in folder.iterdir() if path.is_dir()]):
         print(*notes, sep="\n", end="\n" if notes else "", flush=True)
         supervisor.announce(folder)
         try:
             yield
         except (Exception, KeyboardInterrupt, SystemExit) as raised:
             error = raised
-        stopped = interrupt.requested() or isinstance(error, KeyboardInterrupt)
-    bad = summarised(folder, total)
+        interrupted = interrupt.requested() or isinstance(error, KeyboardInterrupt)
+        stopped.unlink(missing_ok=True)
+
+    from src.sweeps.summary import report  # imports pandas
+
+    bad = report(folder, total)
     if isinstance(error, Exception):
         print(f"error: {sentence(error, named=True)}", file=sys.stderr)
-    if stopped or bad or error:
-        raise SystemExit(130 if stopped else 1) from error
+    if interrupted or bad or error:
+        raise SystemExit(130 if interrupted else 1) from error
 
 
 def claimed(config: DictConfig) -> Path:
@@ -72,35 +78,3 @@ def claimed(config: DictConfig) -> Path:
     with open_dict(config):  # jobs compose their configurations anew, from these overrides
         config.hydra.overrides.hydra.append(written("hydra.sweep.dir", str(folder.absolute())))
     return folder
-
-
-def begun(folder: Path, total: int) -> contextlib.ExitStack:
-    """Lock the folder of a sweep, and show its progress until the returned stack is closed.
-
-    Raises:
-        UserError: Another process is at work there.
-    """
-    with contextlib.ExitStack() as around:
-        try:
-            around.enter_context(FileLock(folder / ".lock", timeout=0))  # gone with the process, however it ends
-        except Timeout:
-            raise UserError(f"{folder}: another process is at work on this sweep; wait for it, or stop it") from None
-        (folder / STOPPED).unlink(missing_ok=True)
-        around.callback((folder / STOPPED).unlink, missing_ok=True)
-        around.enter_context(interrupt.stop_after_epoch())
-        around.enter_context(Watch(folder, total, [path for path in folder.iterdir() if path.is_dir()]))
-        return around.pop_all()
-    raise AssertionError
-
-
-def summarised(folder: Path, total: int) -> int:
-    """Print the summary of a sweep, and how to resume it if it is not complete; return the number of failed jobs."""
-    from src.sweeps.summary import report  # imports pandas
-
-    bad, ended = report(folder), 0
-    for path in folder.glob("*/result.json"):
-        with contextlib.suppress(UserError):
-            ended += results.read(path.parent)["status"] != "interrupted"
-    if ended < total:
-        print(f"{ended} of {total} jobs done; resume the sweep with: python -m src.train -m resume={shown(folder)}")
-    return bad

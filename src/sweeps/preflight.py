@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import overrides
-from src.config.compose import explain, jobs
+from src.config.compose import explain
 from src.config.schema import ignored
 from src.errors import UserError
 from src.sweeps import search
@@ -42,35 +43,45 @@ def checked(config: DictConfig, loader: ConfigLoader) -> tuple[int, list[str]]:
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
     given = [*params, *config.hydra.overrides.task]
     if search.searches(config):
-        total, jobs_to_check = search.planned(config, given)
+        total, jobs = search.planned(config, given)
         check_size(total, config)
     else:
-        total = count(given, loader)
+        values = alternatives(given, loader)
+        total = prod(map(len, values))
         check_size(total, config)
-        jobs_to_check = differing(jobs(given))
+        jobs = [list(job) for job in product(*map(differing, values))]
     check_launcher(config)
     check_folder(config)
-    notes = check_jobs(jobs_to_check, config, loader)
+    notes = check_jobs(jobs, config, loader)
     if search.searches(config):
         search.check_sampler(config)
     return total, notes
 
 
-def count(given: list[str], loader: ConfigLoader) -> int:
-    """Return the number of jobs of a sweep over lists and ranges of values, without making a list of them.
+def alternatives(given: list[str], loader: ConfigLoader) -> list[list[str]]:
+    """Return for each key of a sweep over lists and ranges the overrides that its jobs have, as Hydra's sweeper does.
 
     Raises:
-        UserError: There are none, or an interval is to be drawn from.
+        UserError: A key has no value, or an interval is to be drawn from.
     """
-    sizes = {}
+    found: dict[str, list[str]] = {}
     for override in overrides.parse(given, loader):
-        if override.is_sweep_override() and not override.is_discrete_sweep():
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            found[key] = [f"{key}={override.get_value_element_as_str()}"]
+            continue
+        if not override.is_discrete_sweep():
             raise UserError(f"{override.input_line}: is an interval to draw from; add sweep=search or sweep=random")
-        values = sum(1 for _ in override.sweep_string_iterator()) if override.is_sweep_override() else 1
-        if not values:
+        found[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        if not found[key]:
             raise UserError(f"{override.input_line}: names no value, so this sweep has no jobs")
-        sizes[override.get_key_element()] = values
-    return prod(sizes.values())
+    return list(found.values())
+
+
+def differing(values: list[str]) -> list[str]:
+    """Return the overrides of one key without valid seeds but the first: jobs that differ in those alone need one check."""
+    seeds = [text for text in values if re.fullmatch(r"seed=\d{1,9}", text)]
+    return [text for text in values if text not in seeds[1:]]
 
 
 def check_size(total: int, config: DictConfig) -> None:
@@ -102,7 +113,7 @@ def check_folder(config: DictConfig) -> None:
         )
 
 
-def check_jobs(jobs_to_check: list[list[str]], config: DictConfig, loader: ConfigLoader) -> list[str]:
+def check_jobs(jobs: list[list[str]], config: DictConfig, loader: ConfigLoader) -> list[str]:
     """Check the configuration of each job; return a line for each override that baselines ignore.
 
     Raises:
@@ -111,7 +122,7 @@ def check_jobs(jobs_to_check: list[list[str]], config: DictConfig, loader: Confi
     fast: Any = loader if isinstance(loader, JobLoader) else JobLoader(loader)
     notes, reasons = set(), []
     stored = config.hydra.sweep.dir if is_resumed(config) else None
-    for job in jobs_to_check:
+    for job in jobs:
         try:
             composed = fast.load_sweep_config(config, job)
             experiment = preflight.checked(composed, config.hydra.job.config_name, job, several=True, stored=stored)
@@ -126,11 +137,3 @@ def check_jobs(jobs_to_check: list[list[str]], config: DictConfig, loader: Confi
     if config.hydra.launcher._target_.endswith(".Stacked") and all(reasons):
         raise UserError(f"model.replicas, hydra/launcher=stacked: {reasons[0]}")
     return [f"{note}: ignored by the baselines of this sweep, which have no training loop" for note in sorted(notes)]
-
-
-def differing(sweep: list[list[str]]) -> list[list[str]]:
-    """Return the jobs of a sweep without those that differ from an earlier one by a valid seed alone."""
-    kept: dict[tuple[str, ...], list[str]] = {}
-    for job in sweep:
-        kept.setdefault(tuple(text for text in job if not re.fullmatch(r"seed=\d{1,9}", text)), job)
-    return list(kept.values())

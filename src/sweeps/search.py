@@ -6,7 +6,6 @@ that was never stopped.
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import math
 import os
@@ -18,26 +17,27 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from src.config import keys
 from src.config.overrides import parse
 from src.errors import UserError, sentence
 from src.training import interrupt
 
 if TYPE_CHECKING:
     import optuna
+    import pandas as pd
 
-# Keys in which two jobs of one search may not differ, and why.
+# Keys in which two jobs of one search may not differ, beside those of repeats, and why.
 FIXED = {
-    "seed": "a search would choose the luckiest seed; give one, and repeat the best job with sweep=seeds",
     "data": "the values of different data sets do not compare; search each by itself",
     "monitor": "a search looks at one value; give one",
     "protocol": "the values of different protocols do not compare; search each by itself",
 }
+LUCK = "a search would choose the luckiest seed; give one, and repeat the best job with sweep=seeds"
 STUDY = "study.log"
-# Keys that may change when a search is resumed; any other would make it another search.
-RESUMABLE = ("resume", "hydra.sweeper.n_", "hydra/launcher", "hydra.launcher.", "on_error", "data_dir", "sweep.confirm")
+FEWEST = 10  # trials that the importance of settings takes
 
 
 class Domain(NamedTuple):
@@ -95,8 +95,9 @@ def space(overrides: Sequence[str], config: DictConfig) -> tuple[list[str], dict
         if not override.is_sweep_override():
             fixed[key] = str(override.input_line)
             continue
-        drawn[key] = domain(override, type(OmegaConf.select(config, key.lstrip("+"))) is int)
-        if why := FIXED.get(key.lstrip("+")):
+        name = key.lstrip("+")
+        drawn[key] = domain(override, type(OmegaConf.select(config, name)) is int)
+        if why := LUCK if keys.of(name).changes == "repeat" else FIXED.get(name):
             raise UserError(f"{override.input_line}: {why}")
     return list(fixed.values()), drawn
 
@@ -140,9 +141,9 @@ def planned(config: DictConfig, overrides: Sequence[str]) -> tuple[int, list[lis
             f"model={config.hydra.runtime.choices.model}: has no space of its own to search in (conf/spaces.yaml); "
             f"give one, as in 'data.lags=choice(3, 5, 10)'"
         )
-    first = {key: domain.ends()[0] for key, domain in drawn.items()}
-    edges = [first, *(first | {key: value} for key, domain in drawn.items() for value in domain.ends()[1:])]
-    return int(sweeper.n_trials), [[*fixed, *(f"{key}={value}" for key, value in edge.items())] for edge in edges]
+    first = {key: f"{key}={domain.ends()[0]}" for key, domain in drawn.items()}
+    edges = [first, *(first | {key: f"{key}={end}"} for key, domain in drawn.items() for end in domain.ends()[1:])]
+    return int(sweeper.n_trials), [[*fixed, *edge.values()] for edge in edges]
 
 
 def direction(config: DictConfig) -> Literal["minimize", "maximize"]:
@@ -154,12 +155,11 @@ def direction(config: DictConfig) -> Literal["minimize", "maximize"]:
     name = config.monitor.rpartition("/")[2]
     if name == "loss":
         return "minimize"
+    from src.tasks.metrics import higher_is_better  # imports torch, as the metric itself does
+
     metric = config.task.metrics[name]
     try:
-        higher = getattr(get_object(metric._target_), "higher_is_better", None)
-        if higher is None:  # torchmetrics.Accuracy and its like choose a class by their arguments
-            made = instantiate(metric)
-            higher = (made(num_classes=2) if isinstance(made, functools.partial) else made).higher_is_better
+        higher = higher_is_better(metric)
     except Exception as error:
         raise UserError(f"task.metrics.{name}: {sentence(error.__cause__ or error)}") from error
     if higher is None:
@@ -185,21 +185,21 @@ def run(sweeper: Any, overrides: list[str]) -> None:
     OmegaConf.save(sweeper.config, folder / "multirun.yaml")
     fixed, drawn = space(overrides, sweeper.config)
     study = load(folder, direction(sweeper.config))
-    begun = [trial for trial in study.get_trials() if not trial.state.is_finished()]
+    begun = [(trial.number, trial.params) for trial in study.get_trials() if not trial.state.is_finished()]
     sampler = instantiate(sweeper.sampler)
     at_once, job = sweeper.n_jobs or workers(sweeper.config.hydra.launcher), 0
-    while not interrupt.requested():
-        batch = [(trial.number, trial.params) for trial in begun[:at_once]]
-        del begun[:at_once]
-        for number in range(len(study.trials), min(sweeper.n_trials, len(study.trials) + at_once - len(batch))):
+    while True:
+        batch, begun = begun[:at_once], begun[at_once:]
+        first = len(study.trials)
+        for number in range(first, min(sweeper.n_trials, first + at_once - len(batch))):
             batch.append((number, draw(study, drawn, sampler, sweeper.seed, number)))
         if not batch:
-            break
+            return
         jobs = [[*fixed, *texts(drawn, params)] for _, params in batch]
         ended = sweeper.launcher.launch(jobs, initial_job_idx=job)
         job += len(batch)
         if interrupt.requested():  # the resumed search finds out which of them have ended
-            break
+            return
         for (number, _), returned in zip(batch, ended, strict=True):
             tell(study, number, returned)
 
@@ -245,3 +245,22 @@ def tell(study: optuna.Study, number: int, returned: JobReturn) -> None:
         study.tell(number, value)
     else:
         study.tell(number, state=TrialState.FAIL)
+
+
+def importance(folder: Path) -> pd.Series | None:
+    """Return the importance of each setting for the order of the jobs, as fractions that add up to one; None for few jobs.
+
+    It is the fANOVA of ``optuna.importance`` (Hutter et al., 2014) over the ranks of the jobs, since the value of one
+    hopeless job would outweigh all others.
+    """
+    import optuna
+    import pandas as pd
+
+    study = load(folder, "minimize")  # a study that is there keeps its direction
+    values = pd.Series({trial.number: trial.value for trial in study.trials if trial.state.name == "COMPLETE"})
+    if len(values) < FEWEST:
+        return None
+    ranks = values.rank()
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    fractions = optuna.importance.get_param_importances(study, evaluator=evaluator, target=lambda trial: ranks[trial.number])
+    return pd.Series(fractions, dtype=float)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 import torch
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig
 from torch import Tensor
 from torchmetrics import MeanAbsoluteError, MeanMetric, Metric
 from torchmetrics.classification import BinaryStatScores
+
+
+def higher_is_better(metric: DictConfig) -> bool | None:
+    """Return whether higher values of a configured metric are better; None where its class does not say."""
+    higher = getattr(get_object(metric._target_), "higher_is_better", None)
+    if higher is not None:
+        return bool(higher)
+    made = instantiate(metric)  # torchmetrics.Accuracy and its like choose a class by their arguments
+    return (made(num_classes=2) if isinstance(made, functools.partial) else made).higher_is_better
 
 
 class OneVsRestAUROC(Metric):

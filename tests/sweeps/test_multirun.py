@@ -18,11 +18,11 @@ from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from src.config.compose import explain
+from src.reporting.sweeps.progress import Watch
 from src.runs import history
 from src.runs import result as results
 from src.sweeps.arguments import launches_sweep
 from src.sweeps.compose import JobLoader
-from src.sweeps.progress import Watch
 from src.tasks.task import Task
 
 LINEAR = ("data=hitters", "model=linear", "trainer.max_epochs=1")

@@ -14,9 +14,11 @@ from omegaconf import OmegaConf
 from test_multirun import started, wait_for
 
 from src.config.compose import CONF, leaves, options, reference
+from src.errors import UserError
 from src.runs import history
 from src.runs import result as results
 from src.sweeps import search
+from src.sweeps.arguments import resumed
 
 LINEAR = ("data=hitters", "model=linear", "trainer.max_epochs=1")
 HOPELESS = "+callbacks.pruning={_target_: src.sweeps.pruning.Pruning, trials: 2, epochs: 2}"
@@ -193,6 +195,17 @@ def test_every_space_is_of_a_model_that_has_its_keys() -> None:
         assert set(domains) == set(space)
 
 
+def test_a_search_that_a_job_has_crashed_is_resumed_with_consent_but_draws_from_the_same_space() -> None:
+    Path("old").mkdir()
+    Path("old/multirun.yaml").write_text("hydra: {runtime: {cwd: .}, overrides: {task: [sweep=search], hydra: []}}")
+    Path("old/study.log").touch()
+    given = ["trust=true", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_trials=9"]  # the first is the supervisor's
+    assert set(given) < set(resumed(["-m", "resume=old", *given]))
+    for text in ("sweep=random", "hydra/sweeper=random", "hydra.sweeper.seed=1", "data.lags=3"):
+        with pytest.raises(UserError, match="a resumed search stays as it was"):
+            resumed(["-m", "resume=old", text])
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -208,6 +221,7 @@ def test_every_space_is_of_a_model_that_has_its_keys() -> None:
         ("sweep=search hydra.sweeper.direction=maximize", "direction=maximize: val/loss needs minimize; leave it out"),
         ("sweep=search hydra.sweeper.sampler._target_=optuna.samplers.No", "Error loading 'optuna.samplers.No'"),
         ("sweep=search seed=0,1", "seed=0,1: a search would choose the luckiest seed"),
+        ("sweep=search data.split_seed=0,1", "data.split_seed=0,1: a search would choose the luckiest seed"),
         ("sweep=search data=nyse,hitters", "the values of different data sets do not compare"),
         ("sweep=search hydra.sweep.dir=old", "hydra.sweep.dir=old: a sweep is there already; resume it with"),
         ("-m resume=old task.optimizer.lr=0.1", "task.optimizer.lr=0.1: a resumed search stays as it was"),

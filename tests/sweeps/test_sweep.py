@@ -1,5 +1,6 @@
 """Sweeps: one process, one summary, and a job that fails takes nobody with it."""
 
+import json
 import re
 from math import prod
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from conftest import result
 
 from src.config.compose import compose
+from src.reporting import reproduction
 from src.runs import history
 
 
@@ -53,6 +55,28 @@ def test_jobs_that_differ_only_in_seeds_are_one_group_for_the_sweep_and_for_comp
     assert re.search(rf"^3 .*{re.escape(spread)}", out, re.MULTILINE), "one line of three jobs"
     _, out, _ = call("logs", entry="compare")
     assert re.search(rf"^ols +honest +3 +{re.escape(spread)}", out, re.MULTILINE)
+
+
+def test_diverged_jobs_are_left_out_of_the_means_of_the_sweep_of_compare_and_of_the_reproduction(call) -> None:
+    given = ("data=hitters", "model=linear", "trainer.max_epochs=1", "seed=0,1,2")
+    call("-m", "hydra.sweep.dir=logs/sweep", *given)
+    (folder,) = Path("logs/sweep").glob("1_*")
+    (folder / "result.json").write_text(json.dumps(result(folder) | {"status": "diverged"}))
+    status, out, err = call("-m", "resume=logs/sweep")
+    assert (status, err) == (1, "")
+    table = pd.read_csv("logs/sweep/summary.csv")
+    kept = table.loc[table["status"] == "finished", "mae"]
+    assert len(table) == len(kept) + 1 == 3
+    assert table["mae_mean"].to_numpy() == pytest.approx(kept.mean())
+    assert table["mae_sd"].to_numpy() == pytest.approx(kept.std())
+    assert re.search(r"^job 1 diverged \(", out, re.MULTILINE)
+    assert "\nleft out of the means: job 1 (diverged)\n" in out
+    spread = f"{kept.mean():.2f}±{kept.std():.2f}"
+    assert re.search(rf"^3 .*{re.escape(spread)}", out, re.MULTILINE)
+    _, out, _ = call("logs", "--metric", "mae", entry="compare")
+    assert re.search(rf"^linear +honest +2 +{re.escape(spread)}", out, re.MULTILINE)
+    sweep = reproduction.Sweep(Path("logs/sweep"), [], "seed", 3)
+    assert reproduction.spread(reproduction.repeats(sweep), "mae", "") == spread.replace("±", " ± ")
 
 
 def test_a_job_alone_equals_the_job_in_a_sweep(call, train) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich import get_console
 from rich.live import Live
 from rich.table import Table
 
@@ -30,56 +29,49 @@ class Watch:
         self.folder, self.total, self.begun = folder, total, time.monotonic()
         self.ended: dict[Path, dict[str, Any]] = {}
         self.look(announce=False)
-        self.earlier, self.before = set(earlier), set(self.ended)
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.follow, daemon=True)
-        self.live = Live(get_renderable=self.table, console=get_console(), refresh_per_second=1, transient=True)
+        self.earlier, self.before = set(earlier), len(self.ended)
+        # its thread asks for the table twice a second, without a terminal too
+        self.live = Live(get_renderable=self.looked, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Watch:
-        if get_console().is_terminal:
-            self.live.start()
-        self.thread.start()
+        self.live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.over.set()
-        self.thread.join()
-        self.look()
         self.live.stop()
 
-    def follow(self) -> None:
-        while not self.over.wait(0.5):
-            self.look()
+    def looked(self) -> Table:
+        self.look()
+        return self.table()
 
     def look(self, announce: bool = True) -> None:
         """Find the jobs that have ended since the last look, and print a line for each."""
-        for path in sorted(self.folder.glob("*/result.json"), key=lambda path: results.number(path.parent)):
-            if path.parent in self.ended:
+        for run in sorted((path.parent for path in self.folder.glob("*/result.json")), key=results.number):
+            if run in self.ended:
                 continue
             try:
-                result = results.read(path.parent)
+                result = results.read(run)
             except UserError:  # being written, or damaged: the summary says so
                 continue
             if result["status"] != "interrupted":
-                self.ended[path.parent] = result
+                self.ended[run] = result
                 if announce:
-                    print(line(path.parent, result), flush=True)
+                    print(line(run, result), flush=True)
 
     def table(self) -> Table:
         """Return the live table: jobs done and running, the best so far and the time left."""
         shown = plain("done", "failed", "running", "best so far", "time left")
-        ended = dict(self.ended)
-        failed = sum(result["status"] in ("failed", "diverged") for result in ended.values())
-        new = len(ended.keys() - self.before)
-        left = "" if not new else duration((time.monotonic() - self.begun) / new * max(0, self.total - len(ended)))
-        shown.add_row(f"{len(ended)} of {self.total}", str(failed or ""), self.running(), best(ended), left)
+        failed = sum(result["status"] in ("failed", "diverged") for result in self.ended.values())
+        new, left = len(self.ended) - self.before, max(0, self.total - len(self.ended))
+        seconds = round((time.monotonic() - self.begun) / new * left) if new else None
+        time_left = "" if seconds is None else str(timedelta(seconds=seconds))
+        shown.add_row(f"{len(self.ended)} of {self.total}", str(failed or ""), self.running(), best(self.ended), time_left)
         return shown
 
     def running(self) -> str:
         """Return the names of the jobs that run, each with its epoch."""
         names = []
-        for path in sorted(self.folder.glob("*/.hydra"), key=lambda path: results.number(path.parent)):
-            run = path.parent
+        for run in sorted((path.parent for path in self.folder.glob("*/.hydra")), key=results.number):
             if run not in self.ended and run not in self.earlier:
                 epochs = run / "metrics.csv"
                 rows = epochs.read_bytes().count(b"\n") - 1 if epochs.is_file() else 0
@@ -101,15 +93,8 @@ def best(ended: dict[Path, dict[str, Any]]) -> str:
     measured = {run: result for run, result in ended.items() if result["best"]}
     if not measured:
         return ""
-    monitor = next(iter(measured.values()))["monitor"]
-    by_run = {run: result["best"][monitor] for run, result in measured.items() if monitor in result["best"]}
-    higher = results.higher_is_better(next(iter(measured.values())), monitor)
-    chosen = (max if higher else min)(by_run, key=lambda run: by_run[run])
-    return f"{monitor} {by_run[chosen]:.4f} ({chosen.name})"
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return (
-        f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-    )
+    first = next(iter(measured.values()))
+    monitor = first["monitor"]
+    values = {run: result["best"][monitor] for run, result in measured.items() if monitor in result["best"]}
+    chosen = (max if results.higher_is_better(first, monitor) else min)(values, key=lambda run: values[run])
+    return f"{monitor} {values[chosen]:.4f} ({chosen.name})"
