@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 def shown(folder: Path) -> str:
     """Return a folder as a user would type it."""
-    here = Path.cwd()
-    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+    return os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
 
 
 def check(path: Path, key: str = "output") -> None:
@@ -26,9 +25,7 @@ def check(path: Path, key: str = "output") -> None:
 
 def write(table: pd.DataFrame, output: Path) -> None:
     """Write a CSV file whole or not at all."""
-    draft = output.with_name(output.name + ".tmp")
-    table.to_csv(draft, float_format="%.7g")
-    os.replace(draft, output)
+    write_text(table.to_csv(float_format="%.7g"), output)
 
 
 def write_text(text: str, output: Path) -> None:

@@ -95,10 +95,5 @@ def jobs(sweep: Path | str) -> pd.DataFrame:
     ``model``) is in ``result.json`` already.
     """
     found = runs(sweep)
-    keys = given([results.overrides(run) for run in found["run"]])
+    keys = pd.DataFrame([keyed(results.overrides(run)) for run in found["run"]])
     return found.join(keys[[key for key in keys if "." in key]].fillna(""))
-
-
-def given(jobs: list[list[str]]) -> pd.DataFrame:
-    """Return one row per job and one column per key of their overrides."""
-    return pd.DataFrame(map(keyed, jobs))

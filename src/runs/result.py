@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import os
 import platform
 import shlex
 import subprocess
@@ -21,23 +20,25 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.overrides import parse
 from src.errors import UserError, sentence
-from src.runs import moved
+from src.runs import files, moved
 from src.runs.trust import check
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without its compiled part PyYAML is slower, and as good
-PARTS = ("data", "model", "task", "trainer")
-KEYS = {"seed", "threads", "monitor", "test_weights"}
+# Parts of a configuration, each with its class, and keys without which it is not that of a run.
+PARTS, KEYS = ("data", "model", "task", "trainer"), {"seed", "threads", "monitor", "test_weights"}
+# Keys of result.json, in their order.
+CONTENT = (
+    *("status", "error", "data", "model", "protocol", "seed", "split_seed", "monitor", "best", "last", "test", "documented"),
+    *("seconds", "parameters", "device", "threads", "fingerprint", "git", "versions", "command", "started"),
+)
 PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "scikit-learn", "pandas", "numpy")
 
-# Metrics of runs that an earlier version left without `higher_is_better`; higher values of all their other metrics are
-# better. A new metric needs no entry: its run stores the direction.
-LOWER_IS_BETTER_IN_OLD_RUNS = (
-    *("loss", "mae", "mape", "smape", "mase", "mse", "rmse", "calibration_error"),
-    *("rollout_mae", "rollout_rmse", "rollout_mse"),
-)
+# Metrics of runs that an earlier version left without `higher_is_better`, and the same of a roll-out; higher values of all
+# their other metrics are better. A new metric needs no entry: its run stores the direction.
+ERRORS_IN_OLD_RUNS = ("loss", "mae", "mape", "smape", "mase", "mse", "rmse", "calibration_error")
 
 
 def higher_is_better(result: Mapping[str, Any], metric: str) -> bool | None:
@@ -51,25 +52,20 @@ def higher_is_better(result: Mapping[str, Any], metric: str) -> bool | None:
         None where the metric itself has no better direction.
     """
     name, stored = metric.rpartition("/")[2], result.get("higher_is_better")
-    return stored.get(name) if stored else name not in LOWER_IS_BETTER_IN_OLD_RUNS
+    return stored.get(name) if stored else name.removeprefix("rollout_") not in ERRORS_IN_OLD_RUNS
 
 
 def start(**values: Any) -> dict[str, Any]:
     """Return a result with every key of the contract; its status is interrupted until the run has finished."""
-    empty: dict[str, Any] = dict.fromkeys(
-        ("error", "data", "model", "protocol", "seed", "split_seed", "monitor", "best", "last", "test", "documented")
-    )
-    return {
+    begun = {
         "status": "interrupted",
-        **empty,
-        "seconds": {"setup": None, "fit": None, "test": None, "total": None},
-        **dict.fromkeys(("parameters", "device", "threads", "fingerprint")),
+        "seconds": dict.fromkeys(("setup", "fit", "test", "total")),
         "git": commit(),
         "versions": versions(),
         "command": f"python -m src.train {shlex.join(sys.argv[1:])}".rstrip(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        **values,
     }
+    return dict.fromkeys(CONTENT) | begun | values
 
 
 @functools.cache
@@ -89,10 +85,7 @@ def commit() -> str | None:
 
 def write(folder: Path, result: dict[str, Any]) -> None:
     """Write ``result.json`` whole or not at all; NaN and infinity, which JSON lacks, become null."""
-    path = folder / "result.json"
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(finite(result), indent=2, allow_nan=False) + "\n")
-    os.replace(draft, path)
+    files.write_text(json.dumps(finite(result), indent=2, allow_nan=False) + "\n", folder / "result.json")
 
 
 def finite(value: Any) -> Any:
@@ -110,7 +103,7 @@ def read(folder: Path | str) -> dict[str, Any]:
     path = Path(folder) / "result.json"
     try:
         result = json.loads(path.read_text())
-        if missing := [key for key in start() if key not in result]:
+        if missing := [key for key in CONTENT if key not in result]:
             raise ValueError(f"{', '.join(missing)} missing")
         parts = [result, result["seconds"], *(result[key] or {} for key in ("best", "last", "test", "documented"))]
         names = [result[key] or "" for key in ("status", "data", "model", "protocol", "monitor", "started", "fingerprint")]
@@ -158,22 +151,20 @@ def stored(folder: Path) -> DictConfig:
     parts = [config.get(name) if isinstance(config, DictConfig) else None for name in PARTS]
     if not all(isinstance(part, DictConfig) and "_target_" in part for part in parts) or not set(config) >= KEYS:
         raise UserError(f"{path}: is not the configuration of a run; give the folder that a run printed")
-    current: Any = OmegaConf.create(moved.current_targets(OmegaConf.to_container(config)))
+    current: Any = OmegaConf.create(moved.current_names(OmegaConf.to_container(config)))
     return current
 
 
 def epochs(history: pd.DataFrame, monitor: str, higher: bool) -> dict[str, Any]:
     """Return the keys ``best`` and ``last``: the epoch that is best by ``monitor``, and the last one, with their metrics."""
-    measured = history.dropna(subset=[monitor]) if monitor in history else history.iloc[:0]
-    if not len(measured):
-        return {"best": None, "last": row(history.iloc[-1]) if len(history) else None}
-    best = measured[monitor].idxmax() if higher else measured[monitor].idxmin()
-    return {"best": row(history.loc[best]), "last": row(history.iloc[-1])}
 
+    def row(epoch: Any) -> dict[str, Any]:
+        metrics = {key: float(value) for key, value in history.loc[epoch].items() if "/" in str(key)}
+        return {"epoch": int(history.loc[epoch, "epoch"])} | metrics
 
-def row(values: pd.Series) -> dict[str, Any]:
-    metrics = {key: float(value) for key, value in values.items() if "/" in str(key)}
-    return {"epoch": int(values["epoch"])} | metrics
+    measured: Any = history[monitor].dropna() if monitor in history else []
+    best = (measured.idxmax() if higher else measured.idxmin()) if len(measured) else None
+    return {"best": None if best is None else row(best), "last": row(history.index[-1]) if len(history) else None}
 
 
 def number(run: Path | str) -> int:

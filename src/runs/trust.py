@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+from hydra.utils import get_class
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.grammar_parser import OmegaConfGrammarParser, parse
@@ -23,33 +25,10 @@ from src.errors import UserError, sentence
 
 # Rooms and entry points hold no part of an experiment, but for the names that a file of conf/ has.
 CLOSED = ("config", "runs", "reporting", "sweeps", "training")
-# Where a library's class is named -> the packages in which it is defined, and the class that it extends.
-# Left out: what reads pickles or models from a path in its arguments (sklearn's Pipeline and clusters, metrics on text).
-LIBRARIES: dict[str, tuple[tuple[str, ...], str]] = {
-    "torch.nn": (("torch.nn",), "torch.nn.Module"),
-    "torch.optim.lr_scheduler": (("torch.optim",), "torch.optim.lr_scheduler.LRScheduler"),
-    "torch.optim": (("torch.optim",), "torch.optim.Optimizer"),
-    "torchmetrics": (
-        tuple(
-            f"torchmetrics.{name}"
-            for name in ("aggregation", "classification", "clustering", "nominal", "regression", "wrappers")
-        ),
-        "torchmetrics.Metric",
-    ),
-    "torchvision.transforms": (("torchvision.transforms",), "builtins.object"),
-    "lightning.pytorch.Trainer": (("lightning.pytorch",), "lightning.pytorch.Trainer"),
-    "lightning.pytorch.callbacks": (("lightning.pytorch.callbacks",), "lightning.pytorch.callbacks.Callback"),
-    "lightning.pytorch.loggers": (("lightning.pytorch.loggers",), "lightning.pytorch.loggers.Logger"),
-    "lightning.pytorch.strategies": (("lightning.pytorch.strategies",), "lightning.pytorch.strategies.Strategy"),
-    "lightning.pytorch.profilers": (("lightning.pytorch.profilers",), "lightning.pytorch.profilers.Profiler"),
-} | {
-    f"sklearn.{name}": ((f"sklearn.{name}",), "sklearn.base.BaseEstimator")
-    for name in (
-        *("calibration", "decomposition", "discriminant_analysis", "dummy", "ensemble", "feature_selection"),
-        *("gaussian_process", "isotonic", "kernel_ridge", "linear_model", "multiclass", "naive_bayes", "neighbors"),
-        *("neural_network", "preprocessing", "svm", "tree"),
-    )
-}
+# Packages in which libraries' classes may be named, with what these are.
+LIBRARIES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("trusted.yaml").read_text())
+# Keys whose values name a class or a function.
+CALLS = re.compile(r"(.*\.)?(_target_|present)", re.DOTALL)
 # Resolvers that only combine values of the configuration.
 RESOLVERS = ("if", "sum", "space", "oc.select")
 # What a stored sweep may set of Hydra: where its jobs run and how they are drawn. A launcher's other settings hold commands.
@@ -80,8 +59,8 @@ def check(config: Any, source: Path | str, trust: bool) -> None:
 def check_objects(config: Any, source: Path | str, trust: bool) -> None:
     """Check the classes behind the names that :func:`check` admits; their modules are imported."""
     foreign = []
-    for key, name in _leaves(OmegaConf.to_container(config, resolve=True)):
-        if _calls(key) and _is_listed(name):
+    for key, name in _nodes(OmegaConf.to_container(config, resolve=True)):
+        if CALLS.fullmatch(key) and _is_listed(name):
             if (found := pydoc.locate(name)) is None:
                 raise UserError(f"{source}: {key}={name}: there is no such class any more; put it back, or train anew")
             foreign += [] if _is_expected(found) else [(key, name)]
@@ -108,31 +87,22 @@ def admit(foreign: Iterable[tuple[str, Any]], source: Path | str, trust: bool) -
 def _foreign_names(config: Any, source: Path | str) -> Iterator[tuple[str, Any]]:
     """Keys and values of a configuration that :func:`check` refuses."""
     try:
-        for key, value in _leaves(OmegaConf.to_container(config)):
+        for key, value in _nodes(OmegaConf.to_container(config)):
             yield from ((key, value) for name in _resolvers(value) if name not in RESOLVERS)
         resolved = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(f"{source}: cannot be used ({sentence(error)})") from error
-    for key, value in _leaves(resolved):
+    for key, value in _nodes(resolved):
         # an interpolation that was escaped would be resolved when Hydra instantiates the class
-        if (_calls(key) and not _is_listed(value)) or (isinstance(value, str) and "${" in value):
+        if (CALLS.fullmatch(key) and not _is_listed(value)) or (isinstance(value, str) and "${" in value):
             yield key, value
 
 
-def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values, through mappings and lists."""
-    if isinstance(node, dict | list):
-        for key, item in node.items() if isinstance(node, dict) else enumerate(node):
-            if key == "_target_" and not isinstance(item, str):
-                yield f"{path}.{key}", item
-            yield from _leaves(item, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, node
-
-
-def _calls(key: str) -> bool:
-    """Return whether the value of a key names a class or a function."""
-    return key.rpartition(".")[2] in ("_target_", "present")
+def _nodes(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values, those of mappings and lists included."""
+    yield path, node
+    for key, item in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield from _nodes(item, f"{path}.{key}" if path else str(key))
 
 
 def _resolvers(value: Any) -> Iterator[str]:
@@ -169,15 +139,10 @@ def _is_expected(found: Any) -> bool:
     if home.startswith("src."):
         return _is_listed(home)
     return any(
-        home.startswith(tuple(f"{package}." for package in packages)) and issubclass(found, _base(kind))
-        for packages, kind in LIBRARIES.values()
+        home.startswith(tuple(f"{package}." for package in library.get("defined", [name])))
+        and issubclass(found, get_class(library["extends"]))
+        for name, library in LIBRARIES.items()
     )
-
-
-def _base(name: str) -> type:
-    found = pydoc.locate(name)
-    assert isinstance(found, type), name
-    return found
 
 
 def _is_plain(text: str) -> bool:
