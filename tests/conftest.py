@@ -5,16 +5,55 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import src  # noqa: F401  first: it makes torchvision importable beside a torch of another build
+from hydra._internal.hydra import Hydra
+
+from src.reporting import plots
 
 ROOT = Path(__file__).parent.parent
 FILES = f"data_dir={ROOT / 'tests' / 'data'}"  # small parts of the data sets that do not come with Labbook
+
+
+ENCODED, MODE = plots.encoded, Hydra.get_mode
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_runs() -> Iterator[None]:
+    """Halve the time of a run in this process: plots are drawn but not rendered, and Hydra composes once.
+
+    Hydra composes a configuration twice, the first time only to read ``hydra.mode``.
+    """
+
+    def mode(hydra: Hydra, config_name: str, overrides: list[str]) -> Any:
+        sets_mode = any(text.startswith(("sweep=", "hydra.mode=")) for text in overrides)
+        return MODE(hydra, config_name, overrides) if sets_mode else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "encoded", lambda *_: b"not rendered")
+        patch.setattr(Hydra, "get_mode", mode)
+        yield
+
+
+@contextmanager
+def rendering() -> Iterator[None]:
+    """Render the plots of runs that a test looks at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "encoded", ENCODED)
+        yield
+
+
+@pytest.fixture
+def rendered() -> Iterator[None]:
+    """Render the plots of this test, which looks at them."""
+    with rendering():
+        yield
 
 
 @pytest.fixture(autouse=True)

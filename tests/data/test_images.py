@@ -372,7 +372,7 @@ def test_colours_change_in_training_alone() -> None:
         ("autoencoder", ["samples", "reconstruction", "reconstruction_error"]),
     ],
 )
-def test_pictures_of_pictures_are_drawn(train, model: str, names: list[str]) -> None:
+def test_pictures_of_pictures_are_drawn(train, rendered, model: str, names: list[str]) -> None:
     few = {"cnn": ["model.channels=[4]"], "autoencoder": ["model.embedding_size=4"]}.get(model, [])
     folder = train("run", "data=cifar100", FILES, f"model={model}", *few, "trainer.max_epochs=1")
     drawn = [imread(folder / "plots" / f"{name}.png") for name in names]

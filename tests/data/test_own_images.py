@@ -264,7 +264,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(call, tmp_path: Path, kind
 # naming
 
 
-def test_pictures_without_classes_are_named(call, loose: Path) -> None:
+def test_pictures_without_classes_are_named(rendered, call, loose: Path) -> None:
     status, out, err = call(*SMALL, ARCH, f"data.path={loose}", "data.top=4", "seed=3", "hydra.run.dir=run")
     assert (status, err) == (0, "")
     torch.manual_seed(3)
@@ -304,7 +304,7 @@ def test_pictures_without_classes_are_named(call, loose: Path) -> None:
         assert "trained nothing" in err
 
 
-def test_names_that_a_font_or_formula_would_trip_over(call, loose: Path) -> None:
+def test_names_that_a_font_or_formula_would_trip_over(call, rendered, loose: Path) -> None:
     for number, name in enumerate(["$x_$.png", "图.png", "a" * 80 + ".png"]):
         (loose / f"{number}.png").rename(loose / name)
     status, _, err = call(*SMALL, ARCH, f"data.path={loose}", "hydra.run.dir=run")

@@ -128,7 +128,7 @@ def test_values_out_of_range_are_one_sentence(call, given: str) -> None:
 TINY = ["data=waveforms", "data.samples=80", "data.steps=12", "trainer.max_epochs=2", "callbacks.progress=null"]
 
 
-def test_a_classifier_reports_its_classes(train, call) -> None:
+def test_a_classifier_reports_its_classes(train, call, rendered) -> None:
     options = [*TINY, "model=attention", "model.hidden_size=4", "data.waves=[sine,square,triangle]"]
     status, out, err = call(*options, "hydra.run.dir=run")
     assert (status, err) == (0, "")

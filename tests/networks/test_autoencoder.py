@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, result, train_in
+from conftest import ROOT, rendering, result, train_in
 
 from src.data.datamodule import Spec
 from src.networks.autoencoder import Autoencoder, Encoder, EncoderClassifier
@@ -23,7 +23,8 @@ CLASSIFIER = [*TINY, "model=encoder_classifier", "encoder=old"]
 @pytest.fixture(scope="module")
 def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of an autoencoder."""
-    return train_in(tmp_path_factory.mktemp("autoencoder"), *AUTOENCODER)
+    with rendering():
+        return train_in(tmp_path_factory.mktemp("autoencoder"), *AUTOENCODER)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def verdict(**options: Any) -> str:
     return str(significance.best_two(one))
 
 
-def test_real_runs_are_compared(call, hitters_sweep: Path) -> None:
+def test_real_runs_are_compared(call, rendered, hitters_sweep: Path) -> None:
     files = ["--csv", "table.csv", "--html", "page.html", "--plots", "plots"]
     status, out, err = call(str(hitters_sweep), str(STORED / "nyse_rnn"), *files, entry="compare")
     assert (status, err) == (0, "")

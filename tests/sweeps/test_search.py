@@ -75,7 +75,7 @@ def test_an_interval_of_a_whole_number_draws_whole_numbers() -> None:
 
 
 @pytest.mark.slow
-def test_importance_is_shown_and_the_best_job_repeats_alone(call) -> None:
+def test_importance_is_shown_and_the_best_job_repeats_alone(call, rendered) -> None:
     space = ("task.optimizer.lr=tag(log, interval(0.00001, 0.1))", "task.optimizer.weight_decay=interval(0.0, 0.00001)")
     given = ("data=hitters", "model=linear", "trainer.max_epochs=3", "monitor=val/r2", *space)
     status, out, err = call("sweep=random", "hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=10", *given)

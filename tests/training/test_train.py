@@ -29,7 +29,7 @@ KEYS = [
 EPOCHS = ["epoch", *(f"{split}/{name}" for split in ("train", "val") for name in ("loss", "r2", "mae", "rmse", "mse")), "lr"]
 
 
-def test_a_run_leaves_the_whole_folder(train) -> None:
+def test_a_run_leaves_the_whole_folder(train, rendered) -> None:
     folder = train("run", "trainer.max_epochs=3")
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert files == {
@@ -38,6 +38,7 @@ def test_a_run_leaves_the_whole_folder(train) -> None:
         *("checkpoints/best.ckpt", "checkpoints/last.ckpt"),
         *(f"plots/{name}.png" for name in ("learning_curves", "predicted_against_actual", "residuals")),
     }
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.glob("plots/*"))
     told = result(folder)
     assert [key for key in KEYS if key not in told] == []
     assert (told["status"], told["honest"], told["parameters"], told["device"]) == ("finished", True, 217, "cpu")
