@@ -14,14 +14,16 @@ import pytest
 
 import src  # noqa: F401  first: it makes torchvision importable beside a torch of another build
 from hydra._internal.hydra import Hydra
+from hydra.types import RunMode
 
+from src.config.compose import options
 from src.reporting import plots
 
 ROOT = Path(__file__).parent.parent
 FILES = f"data_dir={ROOT / 'tests' / 'data'}"  # small parts of the data sets that do not come with Labbook
 
 
-ENCODED, MODE = plots.encoded, Hydra.get_mode
+ENCODED = plots.encoded
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,9 +33,9 @@ def quick_runs() -> Iterator[None]:
     Hydra composes a configuration twice, the first time only to read ``hydra.mode``.
     """
 
-    def mode(hydra: Hydra, config_name: str, overrides: list[str]) -> Any:
-        sets_mode = any(text.startswith(("sweep=", "hydra.mode=")) for text in overrides)
-        return MODE(hydra, config_name, overrides) if sets_mode else None
+    def mode(hydra: Hydra, config_name: str, overrides: list[str]) -> RunMode | None:
+        several = ("hydra.mode=MULTIRUN", *(f"sweep={name}" for name in options("sweep")))
+        return RunMode.MULTIRUN if set(several) & set(overrides) else None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "encoded", lambda *_: b"not rendered")

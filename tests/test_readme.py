@@ -109,6 +109,34 @@ def shown(path: str) -> str:
     return re.search(rf"`{re.escape(path)}`:?\n\n```\w+\n(.*?)```", README, re.DOTALL)[1]
 
 
+# A data set with as little as one needs: a class, and what its input and its task are.
+LINE = '''
+"""Points of a line."""
+
+import pandas as pd
+import torch
+
+from src.data.datamodule import InMemory, Spec, Split
+
+
+class Line(InMemory):
+    """y = 2 x."""
+
+    def load(self) -> dict[str, Split]:
+        self.spec = Spec(shape=(1,), outputs=1, columns=("x",), target="y")
+        x = torch.linspace(-1, 1, 30)[:, None]
+        parts = {"train": slice(0, 20), "val": slice(20, 25), "test": slice(25, 30)}
+        return {name: Split(x[rows], 2 * x[rows, 0], pd.RangeIndex(30)[rows]) for name, rows in parts.items()}
+'''
+MINIMAL = """
+defaults:
+  - /task@_global_.task: regression
+
+_target_: src.data.line.Line
+input: table
+"""
+
+
 def test_a_new_data_set_and_a_new_network_take_two_files_each(tmp_path: Path) -> None:
     for folder in ("src", "conf"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -118,8 +146,11 @@ def test_a_new_data_set_and_a_new_network_take_two_files_each(tmp_path: Path) ->
         assert len(text.splitlines()) < 20
         assert not (tmp_path / path).exists()
         (tmp_path / path).write_text(text)
+    (tmp_path / "src" / "data" / "line.py").write_text(LINE)
+    (tmp_path / "conf" / "data" / "line.yaml").write_text(MINIMAL)
     ended = shell(
-        *("-m", "src.train", "-m", "data=diabetes", "model=residual,ols", "trainer.max_epochs=30", "hydra.sweep.dir=runs"),
+        *("-m", "src.train", "-m", "data=diabetes,line", "model=residual,ols", "trainer.max_epochs=30"),
+        "hydra.sweep.dir=runs",
         root=tmp_path,
         cwd=tmp_path,
     )
@@ -127,6 +158,9 @@ def test_a_new_data_set_and_a_new_network_take_two_files_each(tmp_path: Path) ->
     assert ended.stderr == ""
     assert result(tmp_path / "runs" / "0_diabetes_residual")["test"]["r2"] > 0.3
     assert result(tmp_path / "runs" / "1_diabetes_ols")["status"] == "finished"
+    line = result(tmp_path / "runs" / "3_line_ols")
+    assert (line["status"], line["honest"]) == ("finished", True)
+    assert line["test"]["mae"] < 1e-4
 
 
 SWEEPS = "logs/sweeps"

@@ -79,6 +79,7 @@ def test_a_text_is_padded_no_further_for_the_texts_beside_it(train) -> None:
         np.testing.assert_allclose(one["probability_positive"], own["probability_positive"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_on_texts_ends_like_one_that_never_stopped(train, call) -> None:
     train("whole", *SEQUENCES, "trainer.max_epochs=2", "data.batch_size=8")
     train("part", *SEQUENCES, "trainer.max_epochs=1", "data.batch_size=8")

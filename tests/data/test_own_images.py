@@ -369,6 +369,7 @@ def test_a_fine_tuned_network_learns_at_two_rates(train) -> None:
     assert {name.rpartition(".")[2] for name in same} <= {"mean", "std"}
 
 
+@pytest.mark.slow
 def test_resumed_training_is_the_same(train, call) -> None:
     options = [*SMALL, ARCH, LABELLED, "model.frozen=false"]
     whole = train("whole", *options, "trainer.max_epochs=2")

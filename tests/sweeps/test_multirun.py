@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, result
+from conftest import ROOT, result, shell
 from filelock import FileLock
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
@@ -196,6 +196,7 @@ def test_the_live_table_shows_ended_and_running_jobs_and_the_best(call) -> None:
     assert best == [f"val/loss {result(ols)['best']['val/loss']:.4f} ({ols.name})"]
 
 
+@pytest.mark.slow
 def test_another_value_is_another_job(call) -> None:
     call("-m", "hydra.sweep.dir=sweep", *LINEAR, "seed=0")
     status, out, _ = call("-m", "resume=sweep", "task.optimizer.lr=0.002")
@@ -219,6 +220,30 @@ def test_a_job_that_leaves_the_process_ends_itself_alone(call) -> None:
     assert history.runs("sweep")["status"].tolist() == ["finished", "failed", "finished"]
 
 
+def test_a_sweep_that_loses_its_process_is_restarted_without_the_job() -> None:
+    # a stand-in for src.train, which would import torch twice: its first process dies in a job
+    main = """
+import os, pathlib, sys
+from src.sweeps import supervisor
+def main():
+    supervisor.announce(pathlib.Path("sweep"))
+    if crashed := supervisor.crashed():
+        print(sys.argv[1:], [folder.name for folder in crashed])
+        sys.exit(1)
+    os._exit(7)
+supervisor.supervised(main)
+"""
+    Path("sweep/0_a").mkdir(parents=True)
+    begun = result(ROOT / "tests" / "data" / "runs" / "before_rooms" / "nyse_rnn") | {"status": "interrupted"}
+    Path("sweep/0_a/result.json").write_text(json.dumps(begun))
+    ended = shell("-c", main, "-m", "seed=0,1")
+    assert (ended.returncode, ended.stderr) == (1, "")
+    why = "its process ended with status 7"
+    assert ended.stdout == f"job 0: failed: {why}; the other jobs run on\n['-m', 'resume=sweep', 'trust=true'] ['0_a']\n"
+    assert result(Path("sweep/0_a")) == begun | {"status": "failed", "error": why}
+
+
+@pytest.mark.slow
 def test_a_job_that_takes_the_process_with_it_ends_itself_alone() -> None:
     process = started(*LINEAR, "+callbacks.more=null,{_target_: os._exit, status: 7}")
     out, err = process.communicate(timeout=120)
