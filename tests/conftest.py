@@ -1,12 +1,14 @@
 """Runs the entry points in this process, as the command line would, with the logs in a temporary folder."""
 
 import importlib
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,29 @@ def train(call: Callable[..., tuple[int, str, str]]) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``finished("data=hitters", …)`` -> a finished run that tests only read; each is trained once."""
+    runs: dict[tuple[str, ...], Path] = {}
+
+    def run(*arguments: str) -> Path:
+        if arguments not in runs:
+            runs[arguments] = train_in(tmp_path_factory.mktemp("finished"), *arguments)
+        return runs[arguments]
+
+    return run
+
+
+@pytest.fixture
+def copied(finished: Callable[..., Path]) -> Callable[..., Path]:
+    """``copied(folder, "data=hitters", …)`` -> a copy of a finished run, which a test may spoil."""
+
+    def run(folder: str, *arguments: str) -> Path:
+        return Path(shutil.copytree(finished(*arguments), folder)).resolve()
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def hitters_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished sweep over two models and two seeds, for tests that only read it."""
     folder = tmp_path_factory.mktemp("shared")
@@ -105,7 +130,7 @@ def hitters_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train_in(folder: Path, *arguments: str) -> Path:
     """Trains in ``folder``, for fixtures that several tests share; returns the folder ``run`` in it."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()):
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["src/train.py", *([] if "-m" in arguments else ["hydra.run.dir=run"]), *arguments])
         importlib.import_module("src.train").main()

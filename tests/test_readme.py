@@ -66,18 +66,18 @@ def test_a_long_command_of_the_readme_can_be_composed(call, arguments: str) -> N
 
 
 @pytest.mark.parametrize(("entry", "arguments"), named(COMMANDS))
-def test_a_command_of_the_readme_runs(call, train, monkeypatch: pytest.MonkeyPatch, entry: str, arguments: str) -> None:
+def test_a_command_of_the_readme_runs(call, copied, monkeypatch: pytest.MonkeyPatch, entry: str, arguments: str) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     few = ["trainer.max_epochs=1", "callbacks.progress=null"]
     arguments = arguments.replace("data_dir=../shared/data", FILES)
     if run := re.search(r"logs/([a-z0-9]+)_([a-z]+)/<time>", arguments):
         data = f"data={run[1]}"
-        train(f"logs/{run[1]}_{run[2]}/time", data, f"model={run[2]}", *few, *SHORT.get(data, []))
+        copied(f"logs/{run[1]}_{run[2]}/time", data, f"model={run[2]}", *few, *SHORT.get(data, []))
         shutil.copy(ROOT / "src" / "data" / "files" / "NYSE.csv", "new.csv")
     if "resume=logs/sweeps/<time>" in arguments:
         assert call("-m", "data=nyse", "model=ols", "seed=0", "hydra.sweep.dir=logs/sweeps/time")[0] == 0
     if entry == "compare":
-        train("logs/nyse_ols/time", "data=nyse", "model=ols")
+        copied("logs/nyse_ols/time", "data=nyse", "model=ols")
     if "glove" in arguments:
         Path("glove.50d.txt").write_text("the 0.1 0.2\nfilm 0.3 0.4\n")
     if "texts.csv" in arguments:

@@ -168,7 +168,7 @@ def test_other_networks_read_a_window_that_slides() -> None:
     torch.testing.assert_close(rollout.forecast(network, window, 3), torch.cat([first, second[:, :1]], 1))
 
 
-@pytest.mark.parametrize("model", ["ols", "linear", "gru"])
+@pytest.mark.parametrize("model", ["ols", pytest.param("linear", marks=pytest.mark.slow), "gru"])
 def test_roll_outs_are_in_original_units_and_of_the_right_days(train, call, model: str) -> None:
     values = [100.0]
     for _ in range(119):
@@ -385,8 +385,8 @@ def test_a_bad_request_for_steps_is_one_sentence(noise_run, call) -> None:
         assert not Path("f.csv").exists()
 
 
-def test_a_run_that_forecasts_nothing_has_no_steps(train, call) -> None:
-    train("run", "data=nyse", "model=ols")
+def test_a_run_that_forecasts_nothing_has_no_steps(copied, call) -> None:
+    copied("run", "data=nyse", "model=ols")
     status, _, err = call("run=run", "steps=3", "output=f.csv", entry="predict")
     assert (status, err.count("\n")) == (2, 1)
     assert "give input=FILE.csv" in err

@@ -274,8 +274,8 @@ def test_a_schedule_made_for_some_epochs_is_not_stretched(call, train) -> None:
     assert pd.read_csv(folder / "metrics.csv")["epoch"].tolist() == [0, 1]
 
 
-def test_half_precision_is_of_the_steps_alone(train) -> None:
-    whole = train("whole", *SMALL, "trainer.max_epochs=2")
+def test_half_precision_is_of_the_steps_alone(train, finished) -> None:
+    whole = finished(*SMALL, "trainer.max_epochs=2")
     half = train("half", *SMALL, "trainer.max_epochs=2", "trainer.precision=bf16-mixed")
     ours, theirs = (pd.read_csv(folder / "metrics.csv")["train/loss"] for folder in (half, whole))
     assert ours.tolist() == pytest.approx(theirs.tolist(), rel=0.02)
@@ -284,8 +284,8 @@ def test_half_precision_is_of_the_steps_alone(train) -> None:
     assert weights["network.blocks.0.weight"].dtype == torch.float32
 
 
-def test_label_smoothing_raises_the_loss_of_the_certain(train) -> None:
-    plain = result(train("plain", *SMALL, "trainer.max_epochs=2"))["test"]["loss"]
+def test_label_smoothing_raises_the_loss_of_the_certain(train, finished) -> None:
+    plain = result(finished(*SMALL, "trainer.max_epochs=2"))["test"]["loss"]
     smooth = result(train("smooth", *SMALL, "trainer.max_epochs=2", "task.loss.label_smoothing=0.3"))["test"]["loss"]
     assert smooth > plain
 
@@ -293,8 +293,8 @@ def test_label_smoothing_raises_the_loss_of_the_certain(train) -> None:
 # metrics
 
 
-def test_metrics_equal_scikit_learns(train) -> None:
-    folder = train("run", *SMALL, "trainer.max_epochs=3")
+def test_metrics_equal_scikit_learns(finished) -> None:
+    folder = finished(*SMALL, "trainer.max_epochs=2")
     table, test = pd.read_csv(folder / "predictions.csv"), result(folder)["test"]
     probabilities = table.filter(like="probability_").to_numpy()
     actual, said = table["actual"], table["prediction"]

@@ -65,8 +65,8 @@ def test_the_last_words_count(stored) -> None:
     assert data.splits["test"].x[torch.tensor([row])].tolist() == [[rank + 3 for rank in stored["x_test"][row][-10:]]]
 
 
-def test_a_text_is_padded_no_further_for_the_texts_beside_it(train) -> None:
-    train("run", *SEQUENCES, "trainer.max_epochs=1")
+def test_a_text_is_padded_no_further_for_the_texts_beside_it(copied) -> None:
+    copied("run", *SEQUENCES, "trainer.max_epochs=1")
     _, data, task = load_run(Path("run"))
     own = pd.read_csv("run/predictions.csv", index_col="review")
     assert own.index.tolist() == list(range(60))
@@ -107,8 +107,8 @@ def test_bags_are_the_counts_that_scikit_learn_makes(stored) -> None:
     np.testing.assert_allclose(tfidf.toarray(), expected.toarray(), atol=1e-6)
 
 
-def test_a_network_reads_sparse_bags_as_it_would_dense_ones(train) -> None:
-    train("run", *BAGS, "model=mlp", "data.weighting=tfidf", "trainer.max_epochs=1")
+def test_a_network_reads_sparse_bags_as_it_would_dense_ones(copied) -> None:
+    copied("run", *BAGS, "model=mlp", "data.weighting=tfidf", "trainer.max_epochs=1")
     _, data, task = load_run(Path("run"))
     bags = data.splits["test"].x
     dense = torch.from_numpy(bags.matrix.toarray()).float()
@@ -219,8 +219,8 @@ def test_vectors_that_are_not_there_or_cut_off_are_refused(call) -> None:
 @pytest.mark.parametrize(
     "options", [SEQUENCES, [*BAGS, "model=mlp"], [*BAGS, "model=naive_bayes", "data.ngrams=2"]], ids=["lstm", "mlp", "bayes"]
 )
-def test_a_text_is_scored_like_the_review_that_it_is(train, call, stored, options: list[str]) -> None:
-    train("run", *options, *([] if "model=naive_bayes" in options else ["trainer.max_epochs=1"]))
+def test_a_text_is_scored_like_the_review_that_it_is(copied, call, stored, options: list[str]) -> None:
+    copied("run", *options, *([] if "model=naive_bayes" in options else ["trainer.max_epochs=1"]))
     own = pd.read_csv("run/predictions.csv", index_col="review")
     words = keras_files.vocabulary(keras_files.read_index(FOLDER / "imdb" / "imdb_word_index.json"), None)
     texts = [" ".join(words[rank + 3] for rank in ranks) for ranks in stored["x_test"][:2]]
@@ -236,9 +236,9 @@ def test_a_text_is_scored_like_the_review_that_it_is(train, call, stored, option
     np.testing.assert_allclose(new["probability_positive"], own["probability_positive"][:2], atol=1e-6)
 
 
-def test_texts_that_cannot_be_scored_are_refused(train, call) -> None:
-    train("run", *SEQUENCES, "trainer.max_epochs=1")
-    train("days", "trainer.max_epochs=1")
+def test_texts_that_cannot_be_scored_are_refused(copied, call) -> None:
+    copied("run", *SEQUENCES, "trainer.max_epochs=1")
+    copied("days", "trainer.max_epochs=1")
     pd.DataFrame({"text": ["great, don't miss it", " "]}).to_csv("new.csv", index=False)
     pd.DataFrame({"review": ["great"]}).to_csv("other.csv", index=False)
     for arguments, says in {

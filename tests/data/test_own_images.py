@@ -394,8 +394,8 @@ def test_other_pictures_meet_a_pretrained_network(train) -> None:
     assert "[64, 1, 16, 16]" in (folder / "model.txt").read_text()
 
 
-def test_any_run_on_pictures_predicts_a_folder(train, call, loose: Path) -> None:
-    folder = train("run", "data=digits", "model=linear", "trainer.max_epochs=1")
+def test_any_run_on_pictures_predicts_a_folder(finished, call, loose: Path) -> None:
+    folder = finished("data=digits", "model=linear", "trainer.max_epochs=1")
     (loose / "bad.png").write_text("no")
     status, out, err = call(f"run={folder}", f"input={loose}", "output=out.csv", entry="predict")
     assert (status, err) == (0, "")
@@ -411,9 +411,9 @@ def test_any_run_on_pictures_predicts_a_folder(train, call, loose: Path) -> None
     assert len(pd.read_csv("one.csv")) == 1
 
 
-def test_a_table_is_no_folder_and_a_folder_no_table(train, call, loose: Path) -> None:
-    pictures = train("pictures", "data=digits", "model=linear", "debug=one_batch")
-    table = train("table", "data=hitters", "model=linear", "debug=one_batch")
+def test_a_table_is_no_folder_and_a_folder_no_table(finished, call, loose: Path) -> None:
+    pictures = finished("data=digits", "model=linear", "trainer.max_epochs=1")
+    table = finished("data=hitters", "model=ols")
     Path("new.csv").write_text("a,b\n1,2\n")
     (loose.parent / "empty").mkdir()
     for run, source, says in (

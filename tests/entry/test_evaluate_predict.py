@@ -53,8 +53,8 @@ def test_evaluate_tests_the_last_weights_where_the_run_did(train) -> None:
         ("predict", "run=nowhere input=new.csv output=out.csv", "run=nowhere"),
     ],
 )
-def test_bad_arguments_are_one_sentence(train, call, entry: str, arguments: str, named: str) -> None:
-    train("run", "model=ols")
+def test_bad_arguments_are_one_sentence(copied, call, entry: str, arguments: str, named: str) -> None:
+    copied("run", "data=nyse", "model=ols")
     Path("new.csv").write_text("a\n1\n")
     status, _, err = call(*arguments.split(), entry=entry)
     assert (status, err.count("\n")) == (2, 1), err
@@ -62,8 +62,8 @@ def test_bad_arguments_are_one_sentence(train, call, entry: str, arguments: str,
     assert not Path("out.csv").exists()
 
 
-def test_a_damaged_run_is_told_and_not_guessed_at(train, call) -> None:
-    folder = train("run", "data=hitters", "model=linear", "trainer.max_epochs=1")
+def test_a_damaged_run_is_told_and_not_guessed_at(copied, call) -> None:
+    folder = copied("run", "data=hitters", "model=linear", "trainer.max_epochs=1")
     told = result(folder)
     (folder / "result.json").write_text(json.dumps(told | {"fingerprint": "0" * 64}))
     assert "data have changed" in call("run=run", entry="evaluate")[2]
@@ -78,21 +78,21 @@ def test_a_damaged_run_is_told_and_not_guessed_at(train, call) -> None:
     assert "result.json: cannot be read" in call("run=run", entry="evaluate")[2]
 
 
-def test_a_checkpoint_cannot_run_code(train, call) -> None:
+def test_a_checkpoint_cannot_run_code(copied, call) -> None:
     import torch
 
     class Harm:
         def __reduce__(self) -> tuple:
             return Path.touch, (Path("harmed"),)
 
-    folder = train("run", "data=hitters", "model=linear", "trainer.max_epochs=1")
+    folder = copied("run", "data=hitters", "model=linear", "trainer.max_epochs=1")
     torch.save({"state_dict": Harm()}, folder / "checkpoints" / "best.ckpt")
     assert call("run=run", entry="evaluate")[0] == 2
     assert not Path("harmed").exists()
 
 
-def test_predictions_of_test_rows_are_the_runs_own(train, call) -> None:
-    own = pd.read_csv(train("run", "trainer.max_epochs=2") / "predictions.csv", index_col="date")
+def test_predictions_of_test_rows_are_the_runs_own(copied, call) -> None:
+    own = pd.read_csv(copied("run", "trainer.max_epochs=2") / "predictions.csv", index_col="date")
     frame = pd.read_csv(NYSE.FILE)
     frame.iloc[-105:].drop(columns="train").to_csv("new.csv", index=False)
     status, out, err = call("run=run", "input=new.csv", "output=out.csv", entry="predict")
@@ -104,9 +104,9 @@ def test_predictions_of_test_rows_are_the_runs_own(train, call) -> None:
 
 
 @pytest.mark.parametrize("model", ["mlp", "lasso"])
-def test_predictions_of_a_table_need_no_target(train, call, model: str) -> None:
+def test_predictions_of_a_table_need_no_target(copied, call, model: str) -> None:
     options = ["trainer.max_epochs=2"] if model == "mlp" else ["model.alphas=5"]
-    own = pd.read_csv(train("run", "data=hitters", f"model={model}", *options) / "predictions.csv", index_col=0)
+    own = pd.read_csv(copied("run", "data=hitters", f"model={model}", *options) / "predictions.csv", index_col=0)
     frame = pd.read_csv(Hitters.FILE).loc[own.index[:5]]
     frame.drop(columns="Salary").to_csv("new.csv", index=False)
     assert call("run=run", "input=new.csv", "output=out.csv", entry="predict")[0] == 0
@@ -126,8 +126,8 @@ BAD_ROWS = [
 
 
 @pytest.mark.parametrize(("spoil", "named"), BAD_ROWS, ids=[named[0] for _, named in BAD_ROWS])
-def test_bad_rows_are_named(train, call, spoil, named: list[str]) -> None:
-    train("run", "data=hitters", "model=ols")
+def test_bad_rows_are_named(copied, call, spoil, named: list[str]) -> None:
+    copied("run", "data=hitters", "model=ols")
     spoil(pd.read_csv(Hitters.FILE).dropna().iloc[:3].drop(columns="Salary")).to_csv("new.csv", index=False)
     status, _, err = call("run=run", "input=new.csv", "output=out.csv", entry="predict")
     assert (status, err.count("\n")) == (2, 1), err
@@ -135,8 +135,8 @@ def test_bad_rows_are_named(train, call, spoil, named: list[str]) -> None:
     assert not list(Path.cwd().glob("out.csv*"))
 
 
-def test_misread_files_are_refused(train, call) -> None:
-    train("run", "model=ols")
+def test_misread_files_are_refused(copied, call) -> None:
+    copied("run", "data=nyse", "model=ols")
     frame = pd.read_csv(NYSE.FILE).iloc[:30].drop(columns="train")
     lines = frame.to_csv(index=False).splitlines()
     spoilt = {
@@ -160,7 +160,7 @@ def test_misread_files_are_refused(train, call) -> None:
     assert len(pd.read_csv("out.csv")) == 25
 
 
-def test_too_few_rows_for_a_window_are_refused(train, call) -> None:
-    train("run", "model=ols")
+def test_too_few_rows_for_a_window_are_refused(copied, call) -> None:
+    copied("run", "data=nyse", "model=ols")
     pd.read_csv(NYSE.FILE).iloc[:5].to_csv("new.csv", index=False)
     assert "5 rows are too few" in call("run=run", "input=new.csv", "output=out.csv", entry="predict")[2]

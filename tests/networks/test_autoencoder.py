@@ -135,8 +135,8 @@ def test_embeddings_of_a_regression_have_the_target_in_original_units(train, cal
     assert table["target"].to_numpy() == pytest.approx(nyse.loc[table.index, "log_volume"].to_numpy(), abs=1e-5)
 
 
-def test_bad_arguments_of_embed_are_one_sentence(train, call) -> None:
-    train("plain", *TINY, "model=linear")
+def test_bad_arguments_of_embed_are_one_sentence(copied, call) -> None:
+    copied("plain", *TINY, "model=linear")
     for arguments, named in (
         ("run=plain output=e.csv", "linear has no embeddings"),
         ("run=nowhere output=e.csv", "run=nowhere: no run is there"),
@@ -150,8 +150,8 @@ def test_bad_arguments_of_embed_are_one_sentence(train, call) -> None:
     assert not list(Path.cwd().glob("e.csv*"))
 
 
-def test_every_bad_encoder_is_one_sentence_and_leaves_nothing(train, call, old: Path) -> None:
-    train("plain", *TINY, "model=linear")
+def test_every_bad_encoder_is_one_sentence_and_leaves_nothing(copied, call, old: Path) -> None:
+    copied("plain", *TINY, "model=linear")
     finished = result(old)
 
     def refused(*arguments: str) -> str:

@@ -11,15 +11,15 @@ from src.reporting import plots
 from src.runs import history
 
 
-def test_a_run_loads_as_one_row_per_epoch(train) -> None:
-    folder = train("run", "trainer.max_epochs=2")
+def test_a_run_loads_as_one_row_per_epoch(finished) -> None:
+    folder = finished("trainer.max_epochs=1")
     pd.testing.assert_frame_equal(history.load(folder), pd.read_csv(folder / "metrics.csv"))
     assert history.predictions(folder).index.name == "date"
 
 
-def test_runs_load_as_one_row_each_and_damaged_ones_are_listed(train) -> None:
-    train("logs/a", "model=ols")
-    train("logs/deeper/b", "model=train_mean")
+def test_runs_load_as_one_row_each_and_damaged_ones_are_listed(copied) -> None:
+    copied("logs/a", "data=nyse", "model=ols")
+    copied("logs/deeper/b", "data=nyse", "model=train_mean")
     broken = Path("logs/c")
     broken.mkdir()
     (broken / "result.json").write_text("{")

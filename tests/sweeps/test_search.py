@@ -130,7 +130,7 @@ def test_failed_jobs_end_no_search_and_inform_no_draw(call) -> None:
 
 
 def test_hopeless_jobs_stop_early(call, train) -> None:
-    given = ("data=nyse", "model=linear", "trainer.max_epochs=6", HOPELESS)
+    given = ("data=hitters", "model=linear", "trainer.max_epochs=6", "data.batch_size=175", HOPELESS)
     status, out, err = call("-m", "hydra.sweep.dir=sweep", *given, "task.optimizer.lr=0.003,0.005,0.000001")
     assert (status, err) == (0, "")
     runs = [Path(run) for run in sorted(history.runs("sweep")["run"], key=results.number)]
@@ -176,6 +176,7 @@ def test_two_at_once(call) -> None:
     assert sorted(history.runs("sweep")["best.val/loss"]) == sorted(trial.value for trial in trials)
 
 
+@pytest.mark.slow
 def test_any_experiment_over_seeds(call) -> None:
     call("sweep=seeds", "sweep.seeds=2", "hydra.sweep.dir=first", "data=hitters", "model=ols")
     assert pd.read_csv("first/summary.csv")["seed"].tolist() == [0, 1]

@@ -14,8 +14,8 @@ from src.tasks.evaluation import measure
 from src.training.build import load_run
 
 
-def test_metrics_equal_scikit_learns_for_every_batch_size(train) -> None:
-    folder = train("run", "trainer.max_epochs=1")
+def test_metrics_equal_scikit_learns_for_every_batch_size(finished) -> None:
+    folder = finished("trainer.max_epochs=1")
     table, test = pd.read_csv(folder / "predictions.csv"), result(folder)["test"]
     actual, predicted = table["actual"], table["prediction"]
     assert len(table) == 1770
@@ -40,8 +40,8 @@ def test_a_limited_test_takes_the_first_batches(train, call) -> None:
     assert status != 0
 
 
-def test_test_metrics_are_in_the_targets_own_units(train) -> None:
-    scaled = result(train("a", "data=hitters", "model=ols"))["test"]
+def test_test_metrics_are_in_the_targets_own_units(train, finished) -> None:
+    scaled = result(finished("data=hitters", "model=ols"))["test"]
     plain = result(train("b", "data=hitters", "model=ols", "data.scaling=none"))["test"]
     assert scaled["mae"] == pytest.approx(plain["mae"], rel=1e-4)
     assert scaled["loss"] != pytest.approx(plain["loss"], rel=0.1), "the loss is in the units that a network learns in"
@@ -68,6 +68,7 @@ def test_training_options_change_training(train) -> None:
     assert seen["clip"][-1] > seen["sgd"][-1], "a gradient clipped to almost nothing must learn more slowly"
 
 
+@pytest.mark.slow
 def test_l1_drives_weights_to_zero(train) -> None:
     few = ["data=hitters", "model=linear", "trainer.max_epochs=60", "protocol=documented", "data.scaling=train"]
 

@@ -175,9 +175,9 @@ def test_a_moved_run_goes_on_with_its_best_epoch(train, call) -> None:
 
 
 @pytest.mark.parametrize("harm", ["accelerator", "last.ckpt", "metrics.csv", "result.json"])
-def test_a_refused_resume_changes_nothing(train, call, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
+def test_a_refused_resume_changes_nothing(copied, call, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    folder = train("run", "model=linear", "trainer.max_epochs=1")
+    folder = copied("run", "model=linear", "trainer.max_epochs=1")
     if harm == "last.ckpt":
         (folder / "checkpoints" / harm).write_bytes(b"damaged")
     elif harm != "accelerator":
