@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import src  # noqa: F401  first: it makes torchvision importable beside a torch of another build
 from hydra._internal.hydra import Hydra
 from hydra.types import RunMode
 
+import src  # noqa: F401  first: it makes torchvision importable beside a torch of another build
 from src.config.compose import options
 from src.reporting import plots
 

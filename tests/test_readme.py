@@ -20,6 +20,8 @@ COMMANDS = re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MUL
 LONG = re.compile(
     r"-m data=(wordle|hitters|passengers|physionet2012|nyse model=linear)|sweep=waveforms_study|model=resnet50"
 )
+# The arguments of the runs that are not long.
+RUN = [arguments for entry, arguments in COMMANDS if entry == "train" and not LONG.search(arguments)]
 
 
 def named(commands: list[tuple[str, str]]) -> list[object]:
