@@ -23,7 +23,6 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     folder = Path(str(config.run))
     result = results.read(folder)
     from src.reporting import summary
-    from src.tasks.evaluation import measure
     from src.training.build import load_run, quiet, settled
     from src.training.fit import device
 
@@ -35,7 +34,7 @@ def evaluate(config: DictConfig) -> dict[str, float]:
         accelerator = "cpu"
     limit = run.trainer.get("limit_test_batches", 1.0) if config.split == "test" else 1.0
     with settled(run):
-        table, metrics = measure(task, data.batches(config.split), accelerator, limit)
+        table, metrics = task.evaluate(data.batches(config.split), accelerator, limit)
         if config.split == "test":
             metrics |= task.after_test(data, table)[0]
     logged = (result["test"] or {}) if config.split == "test" else {}

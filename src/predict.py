@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,10 +18,6 @@ from src.config.overrides import written
 from src.data.text.keras_files import split
 from src.errors import UserError, refuse
 from src.runs import files, result
-
-if TYPE_CHECKING:
-    from src.data.images.images import Images
-    from src.tasks.task import Task
 
 MOST_STEPS = 1_000_000
 
@@ -51,9 +46,6 @@ def predict(config: DictConfig) -> None:
         raise UserError(f"origin={config.origin}: must be test or end")
     files.check(path)
     result.read(folder)
-    from src.training.build import quiet
-
-    quiet()
     if config.steps is None:
         new_rows(folder, Path(str(config.input)), path, config.trust)
     else:
@@ -61,74 +53,26 @@ def predict(config: DictConfig) -> None:
 
 
 def new_rows(folder: Path, source: Path, path: Path, trust: bool) -> None:
-    import pandas as pd
-    import torch
+    """Predict the rows of a table, or images."""
+    from src.training.build import opened
 
-    from src.data.datamodule import Batches, Split
-    from src.data.images.images import Images
-    from src.training.build import load_run, settle
-
-    run, data, task = load_run(folder, trust)
-    settle(run)
-    if isinstance(data, Images):
-        return new_images(data, task, source, path)
-    if source.is_dir():
-        raise UserError(f"input={source}: is a folder, and this run reads rows of a table; give a CSV file")
-    try:
-        frame = pd.read_csv(source, skip_blank_lines=False)
-    except (ValueError, OSError) as error:
-        raise UserError(f"input={source}: cannot be read as CSV ({str(error).splitlines()[0]})") from error
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise UserError(f"input={source}: its rows have more fields than its header")
-    # a row is named by its line in the file, where a reader will look for it
-    frame.index = pd.RangeIndex(2, len(frame) + 2, name="line")
-    frame = frame.dropna(how="all")
-    if frame.empty:
-        raise UserError(f"input={source}: has no rows")
-    try:
-        x, rows = data.encode(frame)
-    except UserError as error:
-        raise UserError(f"input={source}: {error}") from error
-    table = task.predictions(Batches(Split(x, torch.zeros(len(rows)), rows), data.eval_batch_size))
-    files.write(table, path)
-    print(f"{len(table):,} predictions of {data.spec.target} for {len(frame):,} rows: {path}")
-
-
-def new_images(data: Images, task: Task, source: Path, path: Path) -> None:
-    """Predict the images of a folder, or one image."""
-    import torch
-
-    from src.data.datamodule import Batches, Split
-    from src.data.images import decoding
-
-    if source.suffix == ".csv":
-        raise UserError(f"input={source}: this run reads pictures; give a folder of them")
-    paths, root = (decoding.files(source), source) if source.is_dir() else ([source], source.parent)
+    _, data, task = opened(folder, trust)
     data.notes.clear()
-    x, rows = data.read(paths, root, f"input={source}")
-    table = task.predictions(Batches(Split(x, torch.zeros(len(rows)), rows), data.eval_batch_size))
+    x, rows, read = data.read_new(source)
+    table = task.predictions(data.unlabelled(x, rows))
     files.write(table, path)
-    print(f"{len(table):,} predictions for {len(paths):,} files: {path}", *data.notes, sep="\n")
+    print(f"{len(table):,} predictions {read}: {path}", *data.notes, sep="\n")
 
 
 def one_text(folder: Path, text: str, trust: bool) -> None:
-    import pandas as pd
-    import torch
-
-    from src.data.datamodule import Batches, Split
+    """Predict one text, and name its words outside of the vocabulary."""
     from src.data.text.imdb import Reviews
-    from src.training.build import load_run, quiet, settle
+    from src.training.build import opened
 
-    quiet()
-    run, data, task = load_run(folder, trust)
-    settle(run)
+    _, data, task = opened(folder, trust)
     if not isinstance(data, Reviews):
         raise UserError(f"text=...: run={folder} has not learnt from texts; give input=FILE.csv")
-    try:
-        x, rows = data.encode(pd.DataFrame({"text": [text]}, index=pd.Index([""], name="text=")))
-    except UserError as error:
-        raise UserError(f"text=...: {str(error).partition(': ')[2]}") from error
-    (row,) = task.predictions(Batches(Split(x, torch.zeros(1), rows), data.eval_batch_size)).to_dict("records")
+    (row,) = task.predictions(data.unlabelled(*data.encode_text(text))).to_dict("records")
     for name, value in row.items():
         print(f"{name}: {value if isinstance(value, str) else format(value, '.4f')}")
     if unknown := data.unknown(text):
@@ -142,12 +86,12 @@ def plain(argument: str) -> str:
 
 
 def further_steps(folder: Path, steps: int, origin: str, path: Path, trust: bool) -> None:
+    """Forecast the steps after the series of a run, and draw them beside the table."""
     from src.data.series.dates import shown
     from src.reporting import run_figures
-    from src.training.build import load_run, settle
+    from src.training.build import opened
 
-    run, data, task = load_run(folder, trust)
-    settle(run)
+    _, data, task = opened(folder, trust)
     table = task.continuation(data, steps, origin)
     files.write(table, path)
     plot = path.with_suffix(".png")

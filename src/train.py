@@ -21,7 +21,7 @@ from src.errors import UserError, refuse
 from src.sweeps.arguments import expanded, launches_sweep
 from src.sweeps.arguments import resumed as resumed_sweep
 from src.sweeps.supervisor import supervised
-from src.training.preflight import resumed
+from src.training import launch
 
 
 def train(config: DictConfig) -> float:
@@ -30,15 +30,13 @@ def train(config: DictConfig) -> float:
         from src.sweeps import job
 
         return job.launch(config)
-    from src.training.launch import launch as launch_run
-
-    return launch_run(config)
+    return launch.launch(config)
 
 
 def main() -> None:
     try:
         arguments = resumed_sweep(expanded(sys.argv[1:]))
-        sys.argv[1:] = arguments if launches_sweep(arguments) else resumed(arguments)
+        sys.argv[1:] = arguments if launches_sweep(arguments) else launch.resumed(arguments)
     except UserError as error:
         refuse(error)
     app(train, "train")()

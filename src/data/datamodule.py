@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from math import prod
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -105,6 +106,38 @@ class InMemory(LightningDataModule):
         """
         raise NotImplementedError
 
+    def read_new(self, source: Path) -> tuple[Any, pd.Index, str]:
+        """Read inputs to predict, and their names, as :meth:`encode` does, from a file that is named by ``input=``.
+
+        Returns:
+            Inputs, their names, and what was read, for a message.
+
+        Raises:
+            UserError: The file cannot be read, or its rows cannot be used.
+        """
+        if source.is_dir():
+            raise UserError(f"input={source}: is a folder, and this run reads rows of a table; give a CSV file")
+        try:
+            frame = pd.read_csv(source, skip_blank_lines=False)
+        except (ValueError, OSError) as error:
+            raise UserError(f"input={source}: cannot be read as CSV ({str(error).splitlines()[0]})") from error
+        if not isinstance(frame.index, pd.RangeIndex):
+            raise UserError(f"input={source}: its rows have more fields than its header")
+        # a row is named by its line in the file, where a reader will look for it
+        frame.index = pd.RangeIndex(2, len(frame) + 2, name="line")
+        frame = frame.dropna(how="all")
+        if frame.empty:
+            raise UserError(f"input={source}: has no rows")
+        try:
+            x, rows = self.encode(frame)
+        except UserError as error:
+            raise UserError(f"input={source}: {error}") from error
+        return x, rows, f"of {self.spec.target} for {len(frame):,} rows"
+
+    def unlabelled(self, x: Any, rows: pd.Index) -> Batches:
+        """Return batches of inputs to predict, in order."""
+        return Batches(Split(x, torch.zeros(len(rows)), rows), self.eval_batch_size)
+
     def setup(self, stage: str = "fit") -> None:
         if self.splits:
             return
@@ -163,6 +196,33 @@ class InMemory(LightningDataModule):
     def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
         # Lightning's own walks through nested batches, which costs more than a small network's step
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+
+def numbers(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return the columns as finite floats.
+
+    Raises:
+        UserError: Names the first column and row that is not a finite number, and how many there are.
+    """
+    converted = frame[columns].apply(pd.to_numeric, errors="coerce").astype(float)
+    bad = converted.isna() | converted.abs().eq(float("inf"))
+    if bad.to_numpy().any():
+        column = bad.any().idxmax()
+        row = bad[column].idxmax()
+        count = int(bad.to_numpy().sum())
+        raise UserError(
+            f"row {row}, column {column}: {frame.at[row, column]} is not a finite number"
+            + (f" ({count} such values in all)" if count > 1 else "")
+        )
+    return converted
+
+
+def require(frame: pd.DataFrame, needed: list[str], allowed: list[str]) -> None:
+    """Raise a UserError that names the columns which are missing or unexpected."""
+    if missing := [column for column in needed if column not in frame]:
+        raise UserError(f"missing column {', '.join(missing)}; needed are {', '.join(needed)}")
+    if extra := [str(column) for column in frame if column not in {*needed, *allowed}]:
+        raise UserError(f"unknown column {', '.join(extra)}; needed are {', '.join(needed)}")
 
 
 def stored(tensor: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from src.data import splits
-from src.data.datamodule import InMemory, Spec, Split
+from src.data.datamodule import InMemory, Spec, Split, numbers, require
 from src.errors import UserError
 
 
@@ -99,30 +99,3 @@ class Hitters(Table):
 
     def frame(self) -> pd.DataFrame:
         return pd.read_csv(self.FILE).dropna()
-
-
-def numbers(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Return the columns as finite floats.
-
-    Raises:
-        UserError: Names the first column and row that is not a finite number, and how many there are.
-    """
-    converted = frame[columns].apply(pd.to_numeric, errors="coerce").astype(float)
-    bad = converted.isna() | converted.abs().eq(float("inf"))
-    if bad.to_numpy().any():
-        column = bad.any().idxmax()
-        row = bad[column].idxmax()
-        count = int(bad.to_numpy().sum())
-        raise UserError(
-            f"row {row}, column {column}: {frame.at[row, column]} is not a finite number"
-            + (f" ({count} such values in all)" if count > 1 else "")
-        )
-    return converted
-
-
-def require(frame: pd.DataFrame, needed: list[str], allowed: list[str]) -> None:
-    """Raise a UserError that names the columns which are missing or unexpected."""
-    if missing := [column for column in needed if column not in frame]:
-        raise UserError(f"missing column {', '.join(missing)}; needed are {', '.join(needed)}")
-    if extra := [str(column) for column in frame if column not in {*needed, *allowed}]:
-        raise UserError(f"unknown column {', '.join(extra)}; needed are {', '.join(needed)}")

@@ -35,19 +35,26 @@ PLOTS: dict[str, dict[str, Callable[[pd.DataFrame, Axes], Axes]]] = {
 
 
 def draw(
-    folder: Path, epochs: pd.DataFrame, table: pd.DataFrame, result: dict[str, Any], task: Task, data: InMemory
+    folder: Path,
+    epochs: pd.DataFrame,
+    tables: dict[str, pd.DataFrame],
+    result: dict[str, Any],
+    task: Task,
+    data: InMemory,
 ) -> None:
     """Draw the plots of a run into ``plots/``, and write ``path.csv`` for a baseline with a path of penalties.
 
     Args:
         folder: Folder of the run.
         epochs: Content of ``metrics.csv``.
-        table: Predictions for the test split.
+        tables: Predictions for the test split (``predictions``), and further tables of the run by name.
         result: Content of ``result.json``.
         task: Task with the tested weights.
         data: Data of the run.
     """
-    images = folder / "plots"
+    images, table = folder / "plots", tables["predictions"]
+    if "forecast" in tables:
+        draw_forecast(images / "forecast.png", tables["forecast"], data)
     if len(epochs) > 1:
         best = result["best"]["epoch"]
         plots.save(images / "learning_curves.png", lambda ax: plots.learning_curves(epochs, ax, best=best))

@@ -22,7 +22,7 @@ from src.sweeps import search
 from src.sweeps.arguments import given_to, is_resumed
 from src.sweeps.compose import JobLoader
 from src.sweeps.stacked.groups import unsuitable
-from src.training import preflight
+from src.training.launch import checked as checked_run
 
 MANY = 1000  # jobs; a larger sweep must be confirmed
 
@@ -125,7 +125,7 @@ def check_jobs(jobs: list[list[str]], config: DictConfig, loader: ConfigLoader) 
     for job in jobs:
         try:
             composed = fast.load_sweep_config(config, job)
-            experiment = preflight.checked(composed, config.hydra.job.config_name, job, several=True, stored=stored)
+            experiment = checked_run(composed, config.hydra.job.config_name, job, several=True, stored=stored)
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(f"job {' '.join(job)}: {explain(error, config.hydra.job.config_name, job)}") from error
         except UserError as error:

@@ -16,6 +16,10 @@ from src.errors import UserError
 from src.tasks.task import Task
 
 
+# Metrics for which an earlier version used the threshold with the best F1; it had all others at 0.5.
+AT_THRESHOLD = ("f1", "balanced_accuracy", "macro_f1")
+
+
 class SigmoidCrossEntropy(nn.CrossEntropyLoss):
     """Cross-entropy that takes sigmoids for logits, an error of the PhysioNet tutorial: kept for its documented figure.
 
@@ -133,6 +137,7 @@ class Binary(Classification):
             raise UserError(f"task.threshold={threshold}: must be between 0 and 1, or null for the one with the best F1")
         self.by_f1 = threshold is None
         self.register_buffer("threshold", torch.tensor(0.5 if threshold is None else float(threshold)))
+        self.given = self.threshold.item()
 
     def weigh(self, weights: Tensor) -> None:
         if isinstance(self.loss, nn.BCEWithLogitsLoss):
@@ -158,7 +163,13 @@ class Binary(Classification):
 
     def update(self, metric: Metric, prediction: Tensor, actual: Tensor) -> None:
         of_classes = getattr(metric, "threshold", None) == 0.5
+        if self.of_an_earlier_version():
+            of_classes = any(metric is self.metrics.get(name) for name in AT_THRESHOLD)
         metric.update(self.above(prediction) if of_classes else prediction, actual)
+
+    def of_an_earlier_version(self) -> bool:
+        """Return True for weights with a threshold of an earlier version, which chose it by F1 without being asked."""
+        return not self.by_f1 and self.threshold.item() != self.given
 
     def above(self, scores: Tensor) -> Tensor:
         """Return class numbers (n,) of the second class's probabilities (n,)."""

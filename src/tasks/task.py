@@ -238,6 +238,22 @@ class Task(LightningModule):
         self.cpu()
         return joined(parts)
 
+    def evaluate(self, batches: Batches, device: str = "cpu", limit: float = 1.0) -> tuple[pd.DataFrame, dict[str, float]]:
+        """Return one row per sample of a split with its target, and the metrics over all samples.
+
+        Args:
+            batches: Batches of the split, in order.
+            device: Device type to run on.
+            limit: Fraction or number of batches, as Lightning's ``limit_test_batches``.
+        """
+        count = int(limit * len(batches)) if isinstance(limit, float) else limit
+        if count < 1:
+            raise UserError(f"trainer.limit_test_batches={limit}: is no whole batch of {len(batches)}; set it higher")
+        output, target = self.outputs(batches, device, count)
+        taken = batches.taken()[: len(target)]
+        table = self.table(output, batches.split.rows[taken], target).iloc[taken.argsort()]
+        return table, self.measure(output, target)
+
     @torch.inference_mode()
     def predictions(self, batches: Batches) -> pd.DataFrame:
         """Return the table of predictions for inputs without labels, in the order of the rows."""

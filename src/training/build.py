@@ -7,6 +7,7 @@ import functools
 import inspect
 import json
 import logging
+import os
 import re
 import sys
 import traceback
@@ -23,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from src.baselines.estimator import Estimator
-from src.config.compose import options, reference
+from src.config.compose import leaves, options, reference
 from src.config.schema import check_values, trains
 from src.data.datamodule import InMemory
 from src.errors import UserError, sentence
@@ -83,12 +84,20 @@ def new_data_set(config: DictConfig) -> InMemory:
 
 def data_set(config: DictConfig) -> InMemory:
     """Return the prepared data of a configuration; consecutive runs of one process on the same data share them."""
-    return _data_set(json.dumps(OmegaConf.to_container(config.data, resolve=True), sort_keys=True))
+    plain = OmegaConf.to_container(config.data, resolve=True)
+    return _data_set(json.dumps(plain, sort_keys=True), states(plain))
 
 
 @functools.lru_cache(maxsize=1)  # one data set in memory at a time
-def _data_set(data: str) -> InMemory:
+def _data_set(data: str, states: tuple[Any, ...]) -> InMemory:
     return new_data_set(OmegaConf.create({"data": json.loads(data)}))
+
+
+def states(data: Any) -> tuple[tuple[str, int, int], ...]:
+    """Return size and time of change of every file that a plain configuration names, and of those in folders it names."""
+    named = [Path(value) for value in leaves(data).values() if isinstance(value, str) and os.path.exists(value)]
+    files = [file for path in named for file in (path, *sorted(path.rglob("*"))) if file.exists()]
+    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
 
 def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Task:
@@ -156,7 +165,7 @@ def trained_encoder(config: DictConfig, data: InMemory, folder: Path) -> nn.Modu
     its, prefix = results.configuration(folder / "encoder", config.trust), "network.encoder."
     check_objects(its, folder / "encoder", config.trust)
     checkpoint = folder / "encoder" / "checkpoints" / f"{its.test_weights}.ckpt"
-    try:
+    with loading(f"encoder={config.encoder}: its {checkpoint.name}"):
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
         weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         shapes = tuple(weights["shape"].tolist()), tuple(data.spec.shape)
@@ -164,13 +173,18 @@ def trained_encoder(config: DictConfig, data: InMemory, folder: Path) -> nn.Modu
             raise UserError(f"encoder={config.encoder}: reads inputs of shape {shapes[0]}, and these data have {shapes[1]}")
         encoder = instantiate(its.model)(spec=data.spec).encoder
         encoder.load_state_dict(weights)
+    return encoder
+
+
+@contextlib.contextmanager
+def loading(weights: str) -> Iterator[None]:
+    """Raise a UserError for an error inside the context: these weights cannot be used."""
+    try:
+        yield
     except UserError:
         raise
     except Exception as error:
-        raise UserError(
-            f"encoder={config.encoder}: its {checkpoint.name} cannot be loaded; it is damaged, or of another network"
-        ) from error
-    return encoder
+        raise UserError(f"{weights} cannot be loaded; it is damaged, or of another network") from error
 
 
 def load_weights(task: Task, checkpoint: Path) -> None:
@@ -179,18 +193,22 @@ def load_weights(task: Task, checkpoint: Path) -> None:
     Raises:
         UserError: The file is missing, damaged, or of another network.
     """
-    try:
+    if not checkpoint.is_file():
+        raise UserError(f"{checkpoint}: there is no such checkpoint; the run was stopped before it")
+    with loading(f"{checkpoint}:"):
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
         if (stored := state.get("network._extra_state")) is not None:  # a baseline, in skops' format
             renamed = moved.current_skops(stored.numpy().tobytes())
             state["network._extra_state"] = torch.frombuffer(bytearray(renamed), dtype=torch.uint8)
         task.load_state_dict(state)
-    except FileNotFoundError:
-        raise UserError(f"{checkpoint}: there is no such checkpoint; the run was stopped before it") from None
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{checkpoint}: cannot be loaded; it is damaged, or of another network") from error
+
+
+def opened(folder: Path, trust: bool = False) -> tuple[DictConfig, InMemory, Task]:
+    """Load a run for the rest of this process, with torch set as it was in the run; see :func:`load_run`."""
+    quiet()
+    config, data, task = load_run(folder, trust)
+    settle(config)
+    return config, data, task
 
 
 def load_run(folder: Path, trust: bool = False) -> tuple[DictConfig, InMemory, Task]:

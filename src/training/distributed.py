@@ -70,14 +70,6 @@ def check(config: DictConfig, model: str, trains: bool, several: bool) -> None:
         )
 
 
-def enough(accelerator: str, devices: int) -> None:
-    """Raise a UserError if this machine has fewer devices than ``devices``; a CPU takes any number of processes."""
-    import torch
-
-    if accelerator == "cuda" and devices > (available := torch.cuda.device_count()):
-        raise UserError(f"trainer.devices={devices}: this machine has {available}; use trainer.devices={available}")
-
-
 def started() -> int:
     """Return the number of processes that torchrun or SLURM has started for this run; 0 if neither has."""
     if "TORCHELASTIC_RUN_ID" in os.environ:

@@ -1,4 +1,4 @@
-"""Fitting: Lightning for networks, one call for baselines. Both write metrics and checkpoints into the run's folder."""
+"""Fitting: Lightning with our callbacks for networks, one call for baselines; both write metrics and checkpoints."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import functools
 import signal
 import time
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, WeightAveraging
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -21,21 +21,58 @@ from src.errors import UserError, sentence
 from src.tasks.task import Task
 from src.training import distributed, interrupt, loggers
 from src.training.build import instantiate
-from src.training.callbacks import StopOnRequest
 
 
-def device(accelerator: str) -> str:
+class StopOnRequest(Callback):
+    """End a fit after the epoch in which Ctrl-C was pressed."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # of several devices one may see the signal, and all must stop after the same epoch
+        stop = trainer.should_stop or interrupt.requested()
+        trainer.should_stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+
+
+class Checkpoint(ModelCheckpoint):
+    """Lightning's checkpoint that keeps its best score after the folder of the run was moved or copied."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        old, new = str(state_dict["dirpath"]), str(self.dirpath)
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {moved(key): item for key, item in value.items()}
+            return value.replace(old, new, 1) if isinstance(value, str) and value.startswith(old) else value
+
+        super().load_state_dict({key: moved(value) for key, value in state_dict.items()})
+
+
+class Averaging(EMAWeightAveraging):
+    """Lightning's exponential moving average of the weights; the average is validated, kept and tested.
+
+    The task's own buffers, which it sets from the validation split (a threshold), are kept as they are: they belong to the
+    averaged weights already.
+    """
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        current = checkpoint.get("current_model_state", {})
+        checkpoint["state_dict"] |= {name: value for name, value in current.items() if not name.startswith("network.")}
+
+
+def device(accelerator: str, devices: int = 1) -> str:
     """Return the accelerator to use; ``auto`` is CUDA where there is one, else the CPU.
 
     Raises:
-        UserError: This machine has no such device.
+        UserError: This machine has no such device, or fewer of them; a CPU takes any number of processes.
     """
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if accelerator == "auto":
-        return "cuda" if present["cuda"] else "cpu"
+        accelerator = "cuda" if present["cuda"] else "cpu"
     if not present.get(accelerator):
         available = ", ".join(name for name, found in present.items() if found)
         raise UserError(f"accelerator={accelerator}: this machine has no such device; choose one of: {available}, auto")
+    if accelerator == "cuda" and devices > (count := torch.cuda.device_count()):
+        raise UserError(f"trainer.devices={devices}: this machine has {count}; use trainer.devices={count}")
     return accelerator
 
 
@@ -111,7 +148,7 @@ def rewind(folder: Path, checkpoint: Path) -> None:
     (folder / "metrics.csv").write_text("".join(lines[: epochs + 1]))
 
 
-def fit_baseline(task: Task, data: InMemory, config: DictConfig, folder: Path) -> str:
+def fit_baseline(task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str = "cpu") -> str:
     """Fit a scikit-learn estimator on train; write one row of metrics and the same checkpoints as a network."""
     begun = time.perf_counter()
     task.eval()

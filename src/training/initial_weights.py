@@ -27,11 +27,14 @@ def check(config: DictConfig, model: str) -> None:
 
     It imports torch only for a pretrained network, whose names and weights torchvision alone knows.
     """
-    if "weights" not in config and not has_classes(config.data):
-        raise UserError(
-            f"data.path={config.data.path}: has no folders of classes to train on; only a pretrained network can name "
-            "what its images show: model=resnet50 weights=imagenet"
-        )
+    if config.data.get("unlabelled") and "weights" not in config:
+        from src.data.images import decoding
+
+        if not decoding.classes(Path(config.data.path)):
+            raise UserError(
+                f"data.path={config.data.path}: has no folders of classes to train on; only a pretrained network can name "
+                "what its images show: model=resnet50 weights=imagenet"
+            )
     if config.resume:
         return
     if "weights" in config:
@@ -40,15 +43,6 @@ def check(config: DictConfig, model: str) -> None:
         check_encoder(Path(config.encoder), config.data, config.trust)
     if config.vectors:
         check_vectors(Path(config.vectors), config, model)
-
-
-def has_classes(data: DictConfig) -> bool:
-    """Return False for a folder of images without folders of classes."""
-    if not data.get("unlabelled"):
-        return True
-    from src.data.images import decoding
-
-    return bool(decoding.classes(Path(data.path)))
 
 
 def copy_encoder(config: DictConfig, folder: Path) -> None:
@@ -72,10 +66,7 @@ def apply(config: DictConfig, network: Any, words: tuple[str, ...], folder: Path
         return None
     if config.resume and (stored := results.read(folder).get("coverage")):
         return float(stored)
-    return fill(network, words, Path(config.vectors))
-
-
-# pretrained networks
+    return vectors.fill(network.steps.embedding.weight, words, Path(config.vectors))
 
 
 def check_pretrained(config: DictConfig) -> None:
@@ -101,9 +92,6 @@ def check_pretrained(config: DictConfig) -> None:
             )
 
 
-# the encoder of another run
-
-
 def encoder_files(run: Path, config: DictConfig) -> tuple[Path, Path]:
     """Return the two files that an encoder is rebuilt from: the run's configuration and its tested weights."""
     return run / ".hydra" / "config.yaml", run / "checkpoints" / f"{config.test_weights}.ckpt"
@@ -127,9 +115,6 @@ def check_encoder(run: Path, data: DictConfig, trust: bool) -> None:
             )
 
 
-# word vectors
-
-
 def check_vectors(path: Path, config: DictConfig, model: str) -> None:
     if config.data.input not in ("tokens", "bag"):
         raise UserError(f"vectors={path}: data with input {config.data.input} have no words; leave it out")
@@ -137,29 +122,3 @@ def check_vectors(path: Path, config: DictConfig, model: str) -> None:
         raise UserError(f"vectors={path}: model={model} has no embedding of words to fill; leave it out")
     if not path.is_file():
         raise UserError(f"vectors={path}: there is no such file; https://nlp.stanford.edu/projects/glove has some")
-
-
-def fill(network: Any, words: tuple[str, ...], path: Path) -> float:
-    """Copy the word vectors of a file into a network's embedding; words that the file lacks keep their random vector.
-
-    Args:
-        network: Network whose first layer is :class:`src.networks.inputs.Steps`.
-        words: Vocabulary, in the order of the embedding's rows.
-        path: File in GloVe's text format, plain or gzip.
-
-    Returns:
-        The fraction of the words that the file has.
-
-    Raises:
-        UserError: The file is damaged, or its vectors have different lengths, or not the embedding's.
-    """
-    import torch
-
-    weights = network.steps.embedding.weight  # (words, size)
-    rows = {word: row for row, word in enumerate(words)}
-    found = {rows[word]: vector for word, vector in vectors.read(path, weights.shape[1], rows)}
-    if not found:
-        raise UserError(f"vectors={path}: holds none of the {len(words):,} words of the vocabulary")
-    with torch.no_grad():
-        weights[list(found)] = torch.tensor(list(found.values()))
-    return len(found) / sum(not word.startswith("<") for word in words)

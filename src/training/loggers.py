@@ -102,11 +102,9 @@ def make(config: DictConfig, folder: Path) -> list[Logger]:
     loggers = [instantiate(part, save_dir=str(folder)) for part in parts]
     if not any(isinstance(logger, EpochCSVLogger) for logger in loggers):
         loggers.insert(0, EpochCSVLogger(str(folder)))
-    if not config.resume:
-        values = leaves(OmegaConf.to_container(config, resolve=True))
-        for logger in loggers:
-            if not isinstance(logger, EpochCSVLogger):  # .hydra/config.yaml has the configuration
-                logger.log_hyperparams(values)
+    for logger in loggers:
+        if not config.resume and not isinstance(logger, EpochCSVLogger):  # .hydra/config.yaml has the configuration
+            logger.log_hyperparams(leaves(OmegaConf.to_container(config, resolve=True)))
     return loggers
 
 

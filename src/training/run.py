@@ -25,9 +25,8 @@ from src.runs import history
 from src.runs import result as results
 from src.runs.settings import absolute
 from src.runs.trust import check_objects
-from src.tasks.evaluation import measure
 from src.tasks.task import Task
-from src.training import distributed, initial_weights, loggers
+from src.training import initial_weights, loggers
 from src.training.build import build, cause_of, data_set, load_weights, quiet, settle
 from src.training.fit import device, fit_baseline, fit_network
 
@@ -66,7 +65,7 @@ def run(config: DictConfig, folder: Path, result: dict[str, Any], fit: Fit | Non
         config: Configuration of the run.
         folder: Folder of the run; it exists.
         result: From :func:`new_result`.
-        fit: Trains the network; None trains it alone, by Lightning's Trainer.
+        fit: Trains the network; None trains it alone, by Lightning's Trainer. A baseline has none.
         announce: Print what runs before it is trained.
 
     Raises:
@@ -98,9 +97,10 @@ def record_failure(folder: Path, result: dict[str, Any], error: BaseException) -
 
 
 def alone(task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str) -> tuple[str, float]:
-    """Train one network by Lightning's Trainer."""
+    """Train one network by Lightning's Trainer, or fit one baseline."""
     begun = time.perf_counter()
-    return fit_network(task, data, config, folder, accelerator), time.perf_counter() - begun
+    fitted = fit_network if trains(config.model) else fit_baseline
+    return fitted(task, data, config, folder, accelerator), time.perf_counter() - begun
 
 
 def keep_paths(stored: Path) -> None:
@@ -148,8 +148,7 @@ def prepare(config: DictConfig, folder: Path, result: dict[str, Any]) -> tuple[I
     settle(config)
     accelerator = "cpu"  # where scikit-learn computes
     if trains(config.model):
-        accelerator = device(config.trainer.accelerator)
-        distributed.enough(accelerator, config.trainer.devices)
+        accelerator = device(config.trainer.accelerator, config.trainer.devices)
     seed_everything(config.seed, workers=True, verbose=False)
     data = data_set(config)
     if "weights" in config and config.resume:
@@ -175,33 +174,26 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], fit: Fi
     if announce:
         summary.announce(result, data)
     result["seconds"]["setup"] = time.perf_counter() - clock
-    if "train" not in data.splits:  # images without classes: nothing to train on
-        begun = time.perf_counter()
-        from src.reporting.images import labels  # only for images
-
-        labels.label(task, data, folder, accelerator, announce)
-        result["seconds"]["test"] = time.perf_counter() - begun
-        result["status"] = "finished"
-    else:
-        if network:
-            result["status"], result["seconds"]["fit"] = fit(task, data, config, folder, accelerator)
-        else:
-            begun = time.perf_counter()
-            result["status"] = fit_baseline(task, data, config, folder)
-            result["seconds"]["fit"] = time.perf_counter() - begun
+    if "train" in data.splits:
+        result["status"], result["seconds"]["fit"] = fit(task, data, config, folder, accelerator)
+        if not network:
             result["parameters"] = summary.describe(task, data, folder)
         if task.pruned:
             result["pruned"] = True
-        result |= results.epochs(
-            history.load(folder), config.monitor, bool(results.higher_is_better(result, config.monitor))
-        )
+        higher = bool(results.higher_is_better(result, config.monitor))
+        result |= results.epochs(history.load(folder), config.monitor, higher)
         total(result)
         if result["status"] == "interrupted":
             raise Interrupted
-        begun = time.perf_counter()
-        if result["best"]:
-            test(config, folder, result, data, task, accelerator)
-        result["seconds"]["test"] = time.perf_counter() - begun
+    begun = time.perf_counter()
+    if "train" not in data.splits:  # images without classes: nothing to train on
+        from src.reporting.images import labels  # only for images
+
+        labels.label(task, data, folder, accelerator, announce)
+        result["status"] = "finished"
+    elif result["best"]:
+        test(config, folder, result, data, task, accelerator)
+    result["seconds"]["test"] = time.perf_counter() - begun
     total(result)
     results.write(folder, result)
 
@@ -215,12 +207,10 @@ def total(result: dict[str, Any]) -> None:
 def test(config: DictConfig, folder: Path, result: dict[str, Any], data: InMemory, task: Task, accelerator: str) -> None:
     """Measure the chosen weights on the test split; write predictions, tables and plots."""
     load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
-    table, result["test"] = measure(task, data.batches("test"), accelerator, config.trainer.limit_test_batches)
+    table, result["test"] = task.evaluate(data.batches("test"), accelerator, config.trainer.limit_test_batches)
     metrics, tables = task.after_test(data, table)
     result["test"] |= metrics
     result |= task.recorded()
     for name, content in ({"predictions": table} | tables).items():
         content.to_csv(folder / f"{name}.csv", float_format="%.7g")
-    if "forecast" in tables:
-        run_figures.draw_forecast(folder / "plots" / "forecast.png", tables["forecast"], data)
-    run_figures.draw(folder, history.load(folder), table, result, task, data)
+    run_figures.draw(folder, history.load(folder), {"predictions": table} | tables, result, task, data)

@@ -14,9 +14,8 @@ from src.data.datamodule import Spec
 from src.data.series.csv import Forecast
 from src.networks.recurrent import Recurrent
 from src.tasks import rollout
-from src.tasks.evaluation import measure
 from src.tasks.rollout import conformal
-from src.training.build import _data_set, build, load_run
+from src.training.build import _data_set, build, data_set, load_run
 
 
 def written(values: np.ndarray | list[float], name: str = "series.csv", start: str = "2024-01-01", **more: object) -> str:
@@ -49,6 +48,15 @@ def noise_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pd.DataFrame({"day": days, "units": NOISE}).to_csv(folder / "series.csv", index=False)
     _data_set.cache_clear()
     return train_in(folder, *DAILY, "model=ols")
+
+
+def test_a_file_that_has_changed_is_read_again() -> None:
+    written(NOISE)
+    config = compose("train", DAILY)
+    first = data_set(config)
+    assert data_set(config) is first
+    written(NOISE + 5)
+    assert data_set(config).spec.center == pytest.approx(first.spec.center + 5)
 
 
 @pytest.mark.parametrize("every_step", [True, False])
@@ -447,7 +455,7 @@ def test_evaluating_train_on_prefixes_looks_at_the_last_real_step(train) -> None
     expected = (
         task.unscaled(task.network(x)[torch.arange(len(x)), last, 0]) - task.unscaled(y[torch.arange(len(x)), last])
     ).abs()
-    metrics = measure(task, data.batches("train"))[1]
+    metrics = task.evaluate(data.batches("train"))[1]
     assert metrics["mae"] == pytest.approx(float(expected.mean().detach()), rel=1e-5)
 
 

@@ -10,7 +10,6 @@ from sklearn import metrics
 
 from src.config.compose import compose
 from src.data.datamodule import Batches
-from src.tasks.evaluation import measure
 from src.training.build import load_run
 
 
@@ -25,7 +24,7 @@ def test_metrics_equal_scikit_learns_for_every_batch_size(finished) -> None:
     assert test["rmse"] == pytest.approx(metrics.root_mean_squared_error(actual, predicted), rel=1e-5)
     _, data, task = load_run(folder)
     for size in (1, 7, 64, 1770):
-        rows, values = measure(task, Batches(data.splits["test"], size))
+        rows, values = task.evaluate(Batches(data.splits["test"], size))
         assert values == pytest.approx(test, rel=1e-6)
         assert rows["prediction"].to_numpy() == pytest.approx(predicted.to_numpy(), abs=1e-6)
 

@@ -5,7 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import result
+from omegaconf import OmegaConf
 from sklearn import metrics
+
+from src.config.compose import compose
+from src.evaluate import evaluate
 
 NOISY = ["data=waveforms", "data.samples=120", "data.steps=16", "data.noise=2.0", "data.waves=[sine,triangle]"]
 BINARY = [*NOISY, "task=binary", "task.loss._target_=torch.nn.CrossEntropyLoss", "model=linear", "trainer.max_epochs=5"]
@@ -38,6 +42,20 @@ def test_a_metric_may_have_a_threshold_of_its_own(train) -> None:
     table = pd.read_csv(folder / "predictions.csv")
     positive = table["actual"] == "triangle"
     assert result(folder)["test"]["recall"] == pytest.approx(table["probability_triangle"][positive].gt(0.9).mean())
+
+
+def test_a_run_of_an_earlier_version_has_its_accuracy_at_one_half(train) -> None:
+    """It took the threshold of the best F1, without a key for it, for f1 and two more metrics only."""
+    folder = train("run", *BINARY, "task.threshold=null")
+    config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    del config.task["threshold"]
+    OmegaConf.save(config, folder / ".hydra" / "config.yaml")
+    table, now = pd.read_csv(folder / "predictions.csv"), result(folder)["test"]
+    logged = (table["probability_triangle"].gt(0.5) == table["actual"].eq("triangle")).mean()
+    assert logged != pytest.approx(now["accuracy"]), "the two thresholds must differ for this test to say anything"
+    measured = evaluate(compose("evaluate", ["run=run"]))
+    assert measured.pop("accuracy") == pytest.approx(logged)
+    assert measured == {name: value for name, value in now.items() if name != "accuracy"}
 
 
 def test_a_threshold_outside_its_range_is_refused(call) -> None:

@@ -15,6 +15,7 @@ from torchvision.transforms import v2
 from src.data import splits
 from src.data.datamodule import InMemory, Spec, Split
 from src.data.images import decoding
+from src.errors import UserError
 
 # A transform draws one set of random numbers per call, so each batch is augmented in this many parts.
 PARTS = 16
@@ -162,6 +163,14 @@ class Images(InMemory):
         self.notes += decoding.noted(faults, len(paths), where, self.unreadable)
         names = [decoding.name(paths[index], root) for index in good]
         return torch.from_numpy(values), pd.Index(names, name="image")
+
+    def read_new(self, source: Path) -> tuple[Tensor, pd.Index, str]:
+        """Read the images of a folder, or one image."""
+        if source.suffix == ".csv":
+            raise UserError(f"input={source}: this run reads pictures; give a folder of them")
+        paths, root = (decoding.files(source), source) if source.is_dir() else ([source], source.parent)
+        x, rows = self.read(paths, root, f"input={source}")
+        return x, rows, f"for {len(paths):,} files"
 
     def feeding(self, train: Tensor, classes: int) -> Feed:
         mean, std = torch.zeros(train.shape[1]), torch.ones(train.shape[1])

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from src.data import splits
-from src.data.datamodule import InMemory, Spec, Split
+from src.data.datamodule import InMemory, Spec, Split, require
 from src.data.series import dates, reading
-from src.data.table import require
 from src.errors import UserError
 
 

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from src.data import splits
-from src.data.datamodule import InMemory, Spec, Split
-from src.data.table import numbers, require
+from src.data.datamodule import InMemory, Spec, Split, numbers, require
 from src.errors import UserError
 
 DAYS = ["fri", "mon", "thur", "tues", "wed"]

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from src.data import splits
-from src.data.datamodule import InMemory, Spec, Split
-from src.data.table import numbers, require
+from src.data.datamodule import InMemory, Spec, Split, numbers, require
 from src.errors import UserError
 
 # One period of each kind, as a function of the angle.

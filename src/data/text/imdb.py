@@ -13,8 +13,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from src.data import splits
-from src.data.datamodule import InMemory, Spec, Split
-from src.data.table import require
+from src.data.datamodule import InMemory, Spec, Split, require
 from src.data.text import keras_files
 from src.data.text.keras_files import Texts
 from src.data.text.sequences import Bags, Sequences
@@ -83,6 +82,13 @@ class Reviews(InMemory):
             fault = "has no word of the vocabulary" if texts[first].strip() else "is empty"
             raise UserError(f"{frame.index.name or 'text'} {frame.index[first]}: the text {fault}")
         return self.inputs(encoded), frame.index
+
+    def encode_text(self, text: str) -> tuple[Any, pd.Index]:
+        """Return the input of one text, which is named by ``text=``."""
+        try:
+            return self.encode(pd.DataFrame({"text": [text]}, index=pd.Index([""], name="text=")))
+        except UserError as error:
+            raise UserError(f"text=...: {str(error).partition(': ')[2]}") from error
 
     def unknown(self, text: str) -> list[str]:
         """Return the words of a text that are outside of the vocabulary, each once."""
