@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from src.errors import UserError
@@ -60,6 +59,7 @@ def in_order(rows: np.ndarray, part: float) -> tuple[np.ndarray, np.ndarray]:
 
 def at_random(seed: int, classes: np.ndarray | None = None) -> Cut:
     """Return a cut by scikit-learn's ``train_test_split``, stratified by ``classes`` (rows,) where they are given."""
+    from sklearn.model_selection import train_test_split  # slow to import, and a series is cut in order
 
     def cut(rows: np.ndarray, part: float) -> tuple[np.ndarray, np.ndarray]:
         stratify = None if classes is None else classes[rows]
