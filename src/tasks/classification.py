@@ -15,7 +15,6 @@ from src.data.datamodule import Batch, InMemory
 from src.errors import UserError
 from src.tasks.task import Task
 
-
 # Metrics for which an earlier version used the threshold with the best F1; it had all others at 0.5.
 AT_THRESHOLD = ("f1", "balanced_accuracy", "macro_f1")
 
