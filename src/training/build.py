@@ -89,7 +89,7 @@ def data_set(config: DictConfig) -> InMemory:
 
 
 @functools.lru_cache(maxsize=1)  # one data set in memory at a time
-def _data_set(data: str, states: tuple[Any, ...]) -> InMemory:
+def _data_set(data: str, files: tuple[Any, ...]) -> InMemory:  # `files` only tells whether they have changed
     return new_data_set(OmegaConf.create({"data": json.loads(data)}))
 
 
