@@ -71,7 +71,8 @@ def device(accelerator: str, devices: int = 1) -> str:
     if not present.get(accelerator):
         available = ", ".join(name for name, found in present.items() if found)
         raise UserError(f"accelerator={accelerator}: this machine has no such device; choose one of: {available}, auto")
-    if accelerator == "cuda" and 1 < devices > (count := torch.cuda.device_count()):
+    count = torch.cuda.device_count()
+    if accelerator == "cuda" and devices > max(1, count):
         raise UserError(f"trainer.devices={devices}: this machine has {count}; use trainer.devices={count}")
     return accelerator
 
