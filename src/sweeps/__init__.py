@@ -1,1 +1,1 @@
-"""Many runs: launched, resumed, searched, supervised and summarised."""
+"""Many runs: launched, resumed, searched and supervised."""

@@ -16,7 +16,7 @@ from src.config.overrides import written
 from src.errors import UserError, refuse, sentence
 from src.reporting.sweeps.progress import Watch
 from src.runs.folder import make
-from src.sweeps import supervisor
+from src.sweeps import search, supervisor
 from src.sweeps.arguments import is_resumed
 from src.sweeps.compose import JobLoader
 from src.sweeps.job import STOPPED
@@ -61,9 +61,10 @@ def launched(config: DictConfig, context: HydraContext | None) -> Iterator[None]
         interrupted = interrupt.requested() or isinstance(error, KeyboardInterrupt)
         stopped.unlink(missing_ok=True)
 
-    from src.sweeps.summary import report  # imports pandas
+    from src.reporting.sweeps.summary import report  # imports pandas
 
-    bad = report(folder, total)
+    drawn = search.searches(config)
+    bad = report(folder, total, drawn, search.importance(folder) if drawn else None)
     if isinstance(error, Exception):
         print(f"error: {sentence(error, named=True)}", file=sys.stderr)
     if interrupted or bad or error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterable
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -42,15 +43,18 @@ def checked(config: DictConfig, loader: ConfigLoader) -> tuple[int, list[str]]:
     """
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
     given = [*params, *config.hydra.overrides.task]
+    jobs: Iterable[list[str]]
     if search.searches(config):
         total, jobs = search.planned(config, given)
-        check_size(total, config)
     else:
         values = alternatives(given, loader)
-        total = prod(map(len, values))
-        check_size(total, config)
-        jobs = [list(job) for job in product(*map(differing, values))]
-    check_launcher(config)
+        total, jobs = prod(map(len, values)), map(list, product(*map(differing, values)))
+    if total > MANY and not config.sweep.confirm:  # somebody may have mistyped it
+        raise UserError(f"this sweep has {total:,} jobs; if you want them all, add sweep.confirm=true")
+    if config.hydra.launcher._target_.endswith("SlurmLauncher") and not shutil.which("srun"):
+        raise UserError(
+            "hydra/launcher: this machine has no srun; start the sweep where SLURM is, or use hydra/launcher=submitit_local"
+        )
     check_folder(config)
     notes = check_jobs(jobs, config, loader)
     if search.searches(config):
@@ -84,20 +88,6 @@ def differing(values: list[str]) -> list[str]:
     return [text for text in values if text not in seeds[1:]]
 
 
-def check_size(total: int, config: DictConfig) -> None:
-    """Raise a UserError if a sweep is so large that somebody may have mistyped it."""
-    if total > MANY and not config.sweep.confirm:
-        raise UserError(f"this sweep has {total:,} jobs; if you want them all, add sweep.confirm=true")
-
-
-def check_launcher(config: DictConfig) -> None:
-    """Raise a UserError if the jobs cannot be launched from this machine."""
-    if config.hydra.launcher._target_.endswith("SlurmLauncher") and not shutil.which("srun"):
-        raise UserError(
-            "hydra/launcher: this machine has no srun; start the sweep where SLURM is, or use hydra/launcher=submitit_local"
-        )
-
-
 def check_folder(config: DictConfig) -> None:
     """Raise a UserError if the sweep would run into another one, or its jobs could not be recognised."""
     folder = Path(config.hydra.sweep.dir)
@@ -113,7 +103,7 @@ def check_folder(config: DictConfig) -> None:
         )
 
 
-def check_jobs(jobs: list[list[str]], config: DictConfig, loader: ConfigLoader) -> list[str]:
+def check_jobs(jobs: Iterable[list[str]], config: DictConfig, loader: ConfigLoader) -> list[str]:
     """Check the configuration of each job; return a line for each override that baselines ignore.
 
     Raises:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -152,22 +151,11 @@ def direction(config: DictConfig) -> Literal["minimize", "maximize"]:
     Raises:
         UserError: The class cannot be imported, or does not say whether higher values are better.
     """
-    name = config.monitor.rpartition("/")[2]
-    if name == "loss":
+    if config.monitor.endswith("/loss"):
         return "minimize"
     from src.tasks.metrics import higher_is_better  # imports torch, as the metric itself does
 
-    metric = config.task.metrics[name]
-    try:
-        higher = higher_is_better(metric)
-    except Exception as error:
-        raise UserError(f"task.metrics.{name}: {sentence(error.__cause__ or error)}") from error
-    if higher is None:
-        raise UserError(
-            f"monitor={config.monitor}: {metric._target_} does not say whether higher values are better; monitor another "
-            f"metric, or set higher_is_better in the metric's class"
-        )
-    return "maximize" if higher else "minimize"
+    return "maximize" if higher_is_better(config) else "minimize"
 
 
 def check_sampler(config: DictConfig) -> None:
@@ -181,13 +169,15 @@ def check_sampler(config: DictConfig) -> None:
 
 def run(sweeper: Any, overrides: list[str]) -> None:
     """Draw and run the jobs of a search (of :class:`hydra_plugins.labbook.Search`)."""
+    from joblib import effective_n_jobs  # type: ignore[import-untyped]
+
     folder = Path(sweeper.config.hydra.sweep.dir)
     OmegaConf.save(sweeper.config, folder / "multirun.yaml")
     fixed, drawn = space(overrides, sweeper.config)
     study = load(folder, direction(sweeper.config))
     begun = [(trial.number, trial.params) for trial in study.get_trials() if not trial.state.is_finished()]
     sampler = instantiate(sweeper.sampler)
-    at_once, job = sweeper.n_jobs or workers(sweeper.config.hydra.launcher), 0
+    at_once, job = sweeper.n_jobs or effective_n_jobs(sweeper.config.hydra.launcher.get("n_jobs") or 1), 0
     while True:
         batch, begun = begun[:at_once], begun[at_once:]
         first = len(study.trials)
@@ -214,12 +204,6 @@ def texts(drawn: dict[str, Domain], values: dict[str, Any]) -> list[str]:
     return [f"{key}={domain.text(values[key])}" for key, domain in drawn.items()]
 
 
-def workers(launcher: DictConfig) -> int:
-    """Return the number of jobs that a launcher runs at once."""
-    jobs = launcher.get("n_jobs") or 1
-    return int(jobs) if jobs > 0 else os.cpu_count() or 1
-
-
 def load(folder: Path, direction: Literal["minimize", "maximize"]) -> optuna.Study:
     """Return the study in the folder of a search, or a new one there."""
     import optuna
@@ -240,11 +224,9 @@ def tell(study: optuna.Study, number: int, returned: JobReturn) -> None:
     """Record how a trial has ended; a job that failed, or never had a finite value, informs no later draw."""
     from optuna.trial import TrialState
 
-    value = returned.return_value if returned.status == JobStatus.COMPLETED else math.nan
-    if isinstance(value, float) and math.isfinite(value):
-        study.tell(number, value)
-    else:
-        study.tell(number, state=TrialState.FAIL)
+    value = returned.return_value if returned.status == JobStatus.COMPLETED else None
+    finite = isinstance(value, float) and math.isfinite(value)
+    study.tell(number, value if finite else None, TrialState.COMPLETE if finite else TrialState.FAIL)
 
 
 def importance(folder: Path) -> pd.Series | None:

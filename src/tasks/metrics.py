@@ -13,14 +13,30 @@ from torch import Tensor
 from torchmetrics import MeanAbsoluteError, MeanMetric, Metric
 from torchmetrics.classification import BinaryStatScores
 
+from src.errors import UserError, sentence
 
-def higher_is_better(metric: DictConfig) -> bool | None:
-    """Return whether higher values of a configured metric are better; None where its class does not say."""
-    higher = getattr(get_object(metric._target_), "higher_is_better", None)
-    if higher is not None:
-        return bool(higher)
-    made = instantiate(metric)  # torchmetrics.Accuracy and its like choose a class by their arguments
-    return (made(num_classes=2) if isinstance(made, functools.partial) else made).higher_is_better
+
+def higher_is_better(config: DictConfig) -> bool:
+    """Return whether higher values of the monitored metric of a configuration are better, as its class says.
+
+    Raises:
+        UserError: The class cannot be imported, or does not say it.
+    """
+    name = config.monitor.rpartition("/")[2]
+    metric = config.task.metrics[name]
+    try:
+        higher = getattr(get_object(metric._target_), "higher_is_better", None)
+        if higher is None:  # torchmetrics.Accuracy and its like choose a class by their arguments
+            made = instantiate(metric)
+            higher = (made(num_classes=2) if isinstance(made, functools.partial) else made).higher_is_better
+    except Exception as error:
+        raise UserError(f"task.metrics.{name}: {sentence(error.__cause__ or error)}") from error
+    if higher is None:
+        raise UserError(
+            f"monitor={config.monitor}: {metric._target_} does not say whether higher values are better; monitor another "
+            f"metric, or set higher_is_better in the metric's class"
+        )
+    return bool(higher)
 
 
 class OneVsRestAUROC(Metric):

@@ -1,1 +1,1 @@
-"""What people read of a sweep: its progress while it runs, and its tables at its end."""
+"""What people read of a sweep: its progress while it runs, and its summary at its end."""

@@ -18,7 +18,7 @@ def show(folder: Path, table: pd.DataFrame, most: int | None, importance: pd.Ser
 
     Args:
         folder: Folder of the sweep.
-        table: Its jobs, from :func:`src.sweeps.summary.summary`.
+        table: Its jobs, from :func:`src.reporting.sweeps.summary.summary`.
         most: Number of lines, for a search; None for a sweep over listed values.
         importance: Importance of each setting of a search, if it has enough jobs.
     """

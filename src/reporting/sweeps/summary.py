@@ -6,7 +6,6 @@ import shlex
 from pathlib import Path
 
 import pandas as pd
-from omegaconf import OmegaConf
 
 from src.config import overrides
 from src.config.keys import idle
@@ -15,7 +14,6 @@ from src.reporting.sweeps import tables
 from src.reporting.tables import figure
 from src.runs import history, result
 from src.runs.files import shown
-from src.sweeps import search
 
 SHOWN = 10  # jobs of a search in its table
 # Columns of summary.csv that say which job it was; the test metrics and their spread follow.
@@ -23,8 +21,8 @@ JOB = ["job", "data", "model", "protocol", "seed", "status", "error", "overrides
 NOT_WRITTEN = ["settings", "reason", "repeated"]  # columns of the summary that are not in summary.csv
 
 
-def summary(folder: Path) -> pd.DataFrame:
-    """Summarise the jobs of a sweep, one row per job; those of a search with the best validation value first.
+def summary(folder: Path, drawn: bool) -> pd.DataFrame:
+    """Summarise the jobs of a sweep, one row per job; those of a search (``drawn``) with the best validation value first.
 
     ``best`` is the best value of the monitored metric, ``<metric>`` the test value, ``<metric>_mean`` and ``<metric>_sd``
     are taken over the job's experiment: the jobs that differ from it only in their seeds, and that count
@@ -47,7 +45,7 @@ def summary(folder: Path) -> pd.DataFrame:
     table = table.rename(columns={"seconds.total": "seconds"})
     columns = [*JOB, "monitor", "higher_is_better", "best", *spread, "seconds", "run", *NOT_WRITTEN]
     table = table.loc[~again, columns].sort_values("job", ignore_index=True)
-    if not searched(folder):
+    if not drawn:
         return table
     rising = table["higher_is_better"].dropna().any()
     return table.sort_values("best", ascending=not rising, kind="stable", ignore_index=True)
@@ -58,12 +56,6 @@ def deciding(run: str) -> list[str]:
     return [text for text in result.overrides(run) if not idle(overrides.key(text))]
 
 
-def searched(folder: Path) -> bool:
-    """Return True if the jobs of a sweep were drawn, not listed."""
-    stored = folder / "multirun.yaml"
-    return stored.is_file() and OmegaConf.select(OmegaConf.load(stored), "hydra.sweeper.n_trials") is not None
-
-
 def command(run: str) -> str:
     """Return the command that repeats a job of a search by itself."""
     own = [text for text in result.overrides(run) if text not in ("sweep=search", "sweep=random")]
@@ -71,15 +63,25 @@ def command(run: str) -> str:
     return shlex.join(["python", "-m", "src.train", *own, *alone])
 
 
-def report(folder: Path, total: int) -> int:
-    """Write ``summary.csv`` and plots, print how a sweep of ``total`` jobs ended, and return the number of failed ones."""
+def report(folder: Path, total: int, drawn: bool, importance: pd.Series | None) -> int:
+    """Write ``summary.csv`` and plots, and print how a sweep ended.
+
+    Args:
+        folder: Folder of the sweep.
+        total: Number of its jobs.
+        drawn: True for a search.
+        importance: Importance of each setting of a search, if it has enough jobs.
+
+    Returns:
+        The number of failed jobs.
+    """
     statuses = pd.Series(dtype=str)
     if not any(folder.glob("*/result.json")):
         print("no job has ended")
     else:
-        table, drawn = summary(folder), searched(folder)
+        table = summary(folder, drawn)
         table.drop(columns=NOT_WRITTEN).to_csv(folder / "summary.csv", index=False)
-        tables.show(folder, table, SHOWN if drawn else None, search.importance(folder) if drawn else None)
+        tables.show(folder, table, SHOWN if drawn else None, importance)
         if drawn and pd.notna(table["best"].iloc[0]):
             best = table.iloc[0]
             print(f"\nbest job {best['job']}, {best['monitor']} {figure(best['best'])}; alone: {command(best['run'])}")
