@@ -142,11 +142,9 @@ def test_a_stack_continues_without_dropout() -> None:
     network = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 1))
     other = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.0), nn.Linear(4, 1))
     stack, x = Stack([network, other]), torch.ones(2, 5, 3)
-    stack.form.train()
-    generators = [torch.Generator() for _ in range(2)]
-    stack(x, stack.draw(x, generators))
+    stack(x)
     stack.keep([1])
-    torch.testing.assert_close(stack(x[1:], stack.draw(x[1:], generators[1:])), other(x[1]).unsqueeze(0))
+    torch.testing.assert_close(stack(x[1:]), other(x[1]).unsqueeze(0))
 
 
 def test_a_run_of_a_stack_is_a_run(call, train) -> None:
@@ -239,8 +237,9 @@ def test_stacked_cells_equal_torchs(cell: type[nn.RNNBase], bidirectional: bool)
     shape = {"num_layers": 3, "dropout": 0.3, "batch_first": True, "bidirectional": bidirectional}
     networks = [Reader(cell(2, 5, **shape)) for _ in range(3)]
     x, stack = torch.randn(3, 4, 6, 2), Stack(list(networks))
-    stack.form.train()
-    together = stack(x, stack.draw(x, [torch.Generator().manual_seed(seed) for seed in range(3)]))
+    for seed, generator in enumerate(stack.generators):
+        generator.manual_seed(seed)
+    together = stack(x)
     stack.backward(together.square().sum())
     for seed, network in enumerate(networks):
         torch.manual_seed(seed)  # the same masks between the layers

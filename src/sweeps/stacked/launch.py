@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,26 +41,25 @@ def trained(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -
         first: Number of the first job.
     """
     setup_globals()
-    stacks: dict[Hashable, list[Job]] = {}
-    reasons: dict[str, int] = {}
+    stacks: dict[Hashable, list[Job]] = defaultdict(list)
+    reasons: Counter[str] = Counter()
+    outcomes: dict[Path, job.Outcome] = {}
     for number, overrides in enumerate(job_overrides, first):
         each = composed(launcher, overrides, number)
         decision = job.decide(each.folder, each.config, each.hydra)
+        why = groups.hindrance(each.config, each.hydra.runtime.choices.model)
         if decision.action == "resume":
-            why: str | None = "interrupted runs are resumed one at a time"
-        else:
-            why = groups.hindrance(each.config, each.hydra.runtime.choices.model)
+            why = "interrupted runs are resumed one at a time"
         if why:
-            reasons[why] = reasons.get(why, 0) + 1
+            reasons[why] += 1
         elif decision.action == "run":
             job.prepare(decision, each.folder, each.config)
-            stacks.setdefault(groups.group(each.config), []).append(each)
-    outcomes: dict[Path, job.Outcome] = {}
+            stacks[groups.group(each.config)].append(each)
     for jobs in stacks.values():
         try:
             outcomes |= outcomes_of(jobs)
         except Unstackable as error:
-            reasons[str(error)] = reasons.get(str(error), 0) + len(jobs)
+            reasons[str(error)] += len(jobs)
     for why, count in reasons.items():
         print(f"hydra/launcher=stacked: {why}; jobs trained one at a time: {count}", flush=True)
     return functools.partial(job.launch, outcomes=outcomes)

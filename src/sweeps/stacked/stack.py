@@ -1,7 +1,7 @@
 """Several networks of one form as one: their weights in one matrix, their outputs by ``vmap``.
 
 What ``vmap`` cannot do is replaced, under the same names of weights: recurrent layers, whose kernels it does not support,
-by plain tensor operations, and dropout by masks that are drawn beforehand, from a generator for each network.
+by plain tensor operations, and dropout by one that draws from a generator for each network.
 """
 
 from __future__ import annotations
@@ -19,21 +19,50 @@ class Unstackable(Exception):  # noqa: N818  the networks are then trained one a
     """Networks cannot be computed as one; the text says why."""
 
 
-class MaskedDropout(nn.Module):
-    """Dropout whose masks come from a list, in the order of the calls."""
+class Masked(torch.autograd.Function):
+    """Dropout for ``vmap``, which shows a function of one network no other way to draw for each."""
 
-    def __init__(self, p: float, masks: list[Tensor]):
+    @staticmethod
+    def forward(x: Tensor, layer: Dropout) -> Tensor:
+        raise NotImplementedError  # outside of vmap
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep nothing: ``vmap`` is made of operations that have gradients."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, layer: Dropout) -> tuple[Tensor, int]:
+        x = x.movedim(in_dims[0], 0)
+        return x * layer.masks(x), 0
+
+
+class Dropout(nn.Module):
+    """``nn.Dropout`` of each network of a stack.
+
+    Args:
+        fractions: Fraction that each network drops.
+        generators: Generator of each network, which is seeded as torch's own would be.
+    """
+
+    def __init__(self, fractions: list[float], generators: list[torch.Generator]):
         super().__init__()
-        self.p, self.masks = p, masks
+        self.fractions, self.generators = fractions, generators
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.masks.pop(0) if self.training and self.p else x
+        return Masked.apply(x, self) if self.training and any(self.fractions) else x
+
+    def masks(self, x: Tensor) -> Tensor:
+        """Draw factors of inputs (networks, batch, …), as each network by itself would draw them."""
+        masks, kept = torch.empty_like(x), [1 - fraction for fraction in self.fractions]
+        for mask, keep, generator in zip(masks, kept, self.generators, strict=True):
+            mask.bernoulli_(keep, generator=generator) if keep < 1 else mask.fill_(1)
+        return masks.div_(masks.new_tensor(kept).view(-1, *[1] * (x.dim() - 1)))
 
 
 class Unrolled(nn.Module):
     """``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``, batch first, with the same weights in plain tensor operations."""
 
-    def __init__(self, layer: nn.RNNBase, dropout: MaskedDropout):
+    def __init__(self, layer: nn.RNNBase, dropout: Dropout):
         super().__init__()
         if layer.mode not in ("RNN_TANH", "LSTM", "GRU") or not layer.batch_first or not layer.bias or layer.proj_size:
             raise Unstackable(f"{layer} has no form without a kernel of its own")
@@ -87,6 +116,9 @@ class Stack:
     Attributes:
         weights: Trained weights (networks, weights), one row per network.
         gradient: Gradient of the same shape, which :meth:`backward` fills.
+        rows: The rows of both, as parameters of an optimizer; each remains the same object while others are dropped.
+        generators: Source of each network's dropout.
+        form: A network of this form, whose mode, training or evaluation, is that of all.
 
     Args:
         networks: Networks whose weights are copied.
@@ -96,130 +128,76 @@ class Stack:
     """
 
     def __init__(self, networks: list[nn.Module]):
+        self.form, self.generators = copy.deepcopy(networks[0]), [torch.Generator() for _ in networks]
+        self.dropouts: list[Dropout] = []
         try:
             trained, fixed = stack_module_state(networks)
             self.shapes = {name: weight.shape for name, weight in networks[0].named_parameters() if weight.requires_grad}
             self.fixed = fixed | {name: value.detach() for name, value in trained.items() if name not in self.shapes}
-            self.weights = torch.cat([trained[name].detach().flatten(1) for name in self.shapes], 1)
-        except (RuntimeError, ValueError, KeyError) as error:
+            self.weights = torch.cat([trained[name].detach().view(len(networks), -1) for name in self.shapes], 1)
+            self.replace(networks)
+        except (RuntimeError, ValueError, KeyError, AttributeError) as error:
             raise Unstackable(str(error).splitlines()[0]) from error
-        self.masks: list[Tensor] = []
-        self.fractions = [fractions(network) for network in networks]
-        self.dropouts = {name: MaskedDropout(0.0, self.masks) for name in self.fractions[0]}
-        self.masked: dict[torch.Size, list[tuple[str, Tensor]]] = {}
-        self.original = networks[0]
-        self.form = copy.deepcopy(networks[0])
-        self.replace(self.form, "")
-        self.each = vmap(self.one, in_dims=(0, 0, 0, 0))
-        self.each_on_same = vmap(self.one, in_dims=(0, 0, None, 0))
+        self.rows = [nn.Parameter(row) for row in self.weights]
+        self.each = vmap(lambda trained, fixed, x: functional_call(self.form, trained | fixed, (x,)))
         self.attach()
 
-    def replace(self, module: nn.Module, path: str) -> None:
+    def replace(self, networks: list[nn.Module]) -> None:
         """Replace the layers that ``vmap`` does not support."""
-        for name, part in module.named_children():
-            if isinstance(part, nn.Dropout):
-                setattr(module, name, self.dropouts[path + name])
-            elif isinstance(part, nn.RNNBase):
-                setattr(module, name, Unrolled(part, self.dropouts[path + name]))
-            else:
-                self.replace(part, f"{path}{name}.")
+        for name, part in networks[0].named_modules():
+            if isinstance(part, nn.Dropout | nn.RNNBase):
+                layers: list[Any] = [network.get_submodule(name) for network in networks]
+                fractions = [layer.p if isinstance(part, nn.Dropout) else layer.dropout for layer in layers]
+                self.dropouts.append(Dropout(fractions, self.generators))
+                new = Unrolled(part, self.dropouts[-1]) if isinstance(part, nn.RNNBase) else self.dropouts[-1]
+                self.form.set_submodule(name, new)
 
     def attach(self) -> None:
-        """Cut the matrix into the networks' weights, which share its memory."""
-        for name, dropout in self.dropouts.items():
-            dropout.p = max(fraction[name] for fraction in self.fractions)  # at 0 no mask is drawn
+        """Cut the matrices into rows and weights, which share their memory."""
         self.gradient = torch.zeros_like(self.weights)
-        parts = self.weights.split([shape.numel() for shape in self.shapes.values()], 1)
-        self.leaves = {
-            name: (part.unflatten(1, shape) if shape else part[:, 0]).detach().requires_grad_()
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        for row, values, gradient in zip(self.rows, self.weights, self.gradient, strict=True):
+            row.data, row.grad = values, gradient
+        self.leaves = {name: part.requires_grad_() for name, part in self.cut(self.weights).items()}
+
+    def cut(self, values: Tensor) -> dict[str, Tensor]:
+        """Return views of rows (…, weights) by the names of the weights (…, *shape)."""
+        parts = values.detach().split([shape.numel() for shape in self.shapes.values()], -1)
+        return {
+            name: part.view(*part.shape[:-1], *shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
-    def one(self, trained: dict[str, Tensor], fixed: dict[str, Tensor], x: Tensor, masks: list[Tensor]) -> Tensor:
-        """Return the output of one network."""
-        self.masks[:] = masks
-        return functional_call(self.form, trained | fixed, (x,))
-
-    def __call__(self, x: Tensor, masks: list[Tensor] | None = None, same: bool = False) -> Tensor:
-        """Return outputs (networks, batch, …) of inputs (networks, batch, …), or of the same inputs (batch, …) for all."""
-        return (self.each_on_same if same else self.each)(self.leaves, self.fixed, x, masks or [])
-
-    def draw(self, x: Tensor, generators: list[torch.Generator]) -> list[Tensor]:
-        """Draw the masks of one pass over inputs (networks, batch, …), as each network by itself would draw them."""
-        if x[0].shape not in self.masked:
-            self.masked[x[0].shape] = masked(self.original, x[0])
-        drawn = []
-        for name, like in self.masked[x[0].shape]:
-            kept = [1 - fraction[name] for fraction in self.fractions]
-            if min(kept) == 1:
-                continue
-            mask = torch.empty_strided((len(kept), *like.shape), (like.numel(), *like.stride()), device=like.device)
-            for part, keep, generator in zip(mask.unbind(), kept, generators, strict=True):
-                part.bernoulli_(keep, generator=generator) if keep < 1 else part.fill_(1)
-            drawn.append(mask.div_(mask.new_tensor(kept).view(-1, *[1] * like.dim())))
-        return drawn
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return outputs (networks, batch, …) of inputs (networks, batch, …)."""
+        return self.each(self.leaves, self.fixed, x)
 
     def backward(self, loss: Tensor) -> None:
         """Fill ``gradient`` from the sum of the networks' losses, each of which depends on its own row alone."""
         parts = torch.autograd.grad(loss, list(self.leaves.values()))
-        torch.cat([part.flatten(1) if part.dim() > 1 else part[:, None] for part in parts], 1, out=self.gradient)
+        torch.cat([part.reshape(len(part), -1) for part in parts], 1, out=self.gradient)
 
-    def keep(self, rows: list[int]) -> None:
+    def keep(self, indices: list[int]) -> None:
         """Drop all other networks."""
-        self.weights = self.weights[rows]
-        self.fixed = {name: value[rows] for name, value in self.fixed.items()}
-        self.fractions = [self.fractions[row] for row in rows]
+        self.weights = self.weights[indices]
+        self.fixed = {name: value[indices] for name, value in self.fixed.items()}
+        self.rows = [self.rows[index] for index in indices]
+        self.generators[:] = [self.generators[index] for index in indices]
+        for dropout in self.dropouts:
+            dropout.fractions = [dropout.fractions[index] for index in indices]
         self.attach()
 
-    def cut(self, row: Tensor) -> dict[str, Tensor]:
-        """Copy the parts of a row (weights,) of the matrix, or of one like it, by the names of the weights."""
-        parts = row.split([shape.numel() for shape in self.shapes.values()])
-        return {name: part.view(shape).clone() for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
-
-    def by_weight(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-        """Return the state of an optimizer of one row as that of an optimizer of the network's weights.
-
-        A hook of ``torch.optim.Optimizer.register_state_dict_post_hook``, for checkpoints.
-        """
-        flat, (settings,) = state["state"].get(0, {}), state["param_groups"]
-        vectors = {key: list(self.cut(value).values()) for key, value in flat.items() if getattr(value, "ndim", 0)}
-        each = {
-            index: {key: vectors[key][index] if key in vectors else value for key, value in flat.items()}
-            for index in range(len(self.shapes))
-        }
-        return {"state": each if flat else {}, "param_groups": [settings | {"params": list(range(len(self.shapes)))}]}
-
     @torch.no_grad()
-    def copy_to(self, network: nn.Module, row: int) -> None:
-        """Copy the weights of a row to a network."""
-        values = self.cut(self.weights[row]) | {name: value[row] for name, value in self.fixed.items()}
-        for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-            tensor.copy_(values[name])
+    def copy_to(self, networks: list[nn.Module]) -> None:
+        """Copy the weights to networks, in the order of the rows."""
+        values = self.cut(self.weights) | self.fixed
+        for index, network in enumerate(networks):
+            for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+                tensor.copy_(values[name][index])
 
-
-def fractions(network: nn.Module) -> dict[str, float]:
-    """Return the fraction that each layer of a network drops."""
-    layers = [(name, part) for name, part in network.named_modules() if isinstance(part, nn.Dropout | nn.RNNBase)]
-    return {name: part.p if isinstance(part, nn.Dropout) else part.dropout for name, part in layers}
-
-
-def masked(network: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:
-    """Return the layers that drop in a pass over inputs (batch, …), each with a tensor like the one that it drops from."""
-    found: list[tuple[str, Tensor]] = []
-
-    def note(name: str, part: nn.Module, given: Tensor) -> None:
-        if isinstance(part, nn.Dropout):
-            found.append((name, torch.empty_like(given)))
-        elif isinstance(part, nn.RNNBase):  # between its layers, steps before samples
-            width = part.hidden_size * (2 if part.bidirectional else 1)
-            found.extend((name, given.new_empty(given.shape[1], given.shape[0], width)) for _ in range(part.num_layers - 1))
-
-    hooks = [
-        part.register_forward_pre_hook(lambda part, given, name=name: note(name, part, given[0]))
-        for name, part in network.named_modules()
-    ]
-    with torch.no_grad():
-        network(x)
-    for hook in hooks:
-        hook.remove()
-    return found
+    def by_weight(self, state: dict[str, Any]) -> dict[int, dict[str, Any]]:
+        """Return an optimizer's state of one row as its state of the network's weights, by their numbers."""
+        each: list[dict[str, Any]] = [{} for _ in self.shapes]
+        for key, value in state.items():
+            parts = self.cut(value).values() if getattr(value, "ndim", 0) else [value] * len(each)
+            for own, part in zip(each, parts, strict=True):
+                own[key] = part.clone() if isinstance(part, Tensor) else part
+        return dict(enumerate(each)) if state else {}
