@@ -18,12 +18,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from omegaconf import DictConfig
 from torch import Tensor, nn
-from torch.func import vmap
 
 from src.data.datamodule import BLOCK, Batch, Batches, InMemory, epoch_seed
 from src.networks import Grouped
 from src.sweeps.stacked.stack import Stack, Unstackable
-from src.tasks.forecasting import Forecasting
 from src.tasks.task import Task
 from src.training.build import build, instantiate
 from src.training.fit import ended, make_trainer
@@ -36,7 +34,7 @@ class Replica(NamedTuple):
     """One run of a stack."""
 
     task: Task
-    trainer: Any  # the Trainer of its own, whose should_stop is True once it has stopped
+    trainer: Any  # the Trainer of its own, whose should_stop is True once the run has stopped
     batches: Batches
 
 
@@ -68,7 +66,8 @@ def train_stack(configs: Mapping[Path, DictConfig], data: InMemory, accelerator:
         trainer, own_data = make_trainer(task, config, folder, accelerator), copy.copy(data)
         own_data.trainer, own_data.seed, own_data.block = trainer, task.seed, BLOCK
         replicas.append(Replica(task, trainer, own_data.train_dataloader()))
-    leader.fit(StackedTask(leader, replicas, Stack(networks), data))
+    module = StackedTask(leader, replicas)
+    leader.fit(module, StackedBatches(module), data.val_dataloader())
     for replica in replicas:
         for logger in replica.trainer.loggers:
             logger.finalize("success")
@@ -97,48 +96,43 @@ class StackedBatches:
     """Training blocks of all replicas at once, as many as a run by itself has, each in the replica's own order."""
 
     def __init__(self, module: StackedTask):
-        self.module = module
+        self.module, self.blocks = module, len(module.training_now[0].batches)
 
     def __len__(self) -> int:
-        return len(self.module.replicas[0].batches)
+        return self.blocks
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return zip(*(replica.batches for replica in self.module.training_now), strict=True)
 
 
 class StackedTask(LightningModule):
-    """All replicas of a stack, as a module of Lightning's Trainer.
+    """All replicas of a stack, as a module of the leader.
 
     Args:
         leader: Trainer that will train this module.
-        replicas: Runs of the stack, in the order of its rows.
-        stack: Their networks.
-        data: Data that they share.
+        replicas: Runs of the stack.
     """
 
-    def __init__(self, leader: Trainer, replicas: list[Replica], stack: Stack, data: InMemory):
+    def __init__(self, leader: Trainer, replicas: list[Replica]):
         super().__init__()
         self.automatic_optimization = False
-        self.replicas, self.training_now, self.stack, self.data = replicas, replicas, stack, data
-        self.modes = nn.ModuleList([stack.form, *(replica.task for replica in replicas)])  # follow this module's
-        self.joint = replicas[0].task.make_optimizer(stack.rows)
-        self.outputs: list[Batch] = []
+        self.tasks = nn.ModuleList(replica.task for replica in replicas)  # so that their modes follow this module's
+        self.joint = replicas[0].task.make_optimizer(self.tasks.parameters())
         self.written = time.perf_counter()
-        for replica, row in zip(replicas, stack.rows, strict=True):
-            self.prepare(leader, replica, row)
+        for replica in replicas:
+            self.prepare(replica, leader)
+        self.training_now = replicas
 
-    def prepare(self, leader: Trainer, replica: Replica, row: nn.Parameter) -> None:
+    def prepare(self, replica: Replica, leader: Trainer) -> None:
         """Prepare a replica's own Trainer for what its callbacks and its task do with it."""
         task, trainer, _ = replica
-        task.trainer = trainer
-        trainer.fit_loop, trainer.state = leader.fit_loop, leader.state
+        task.trainer, trainer.fit_loop, trainer.state = trainer, leader.fit_loop, leader.state
         trainer.strategy.connect(task)
         trainer.strategy.setup_optimizers(trainer)
-        optimizer = trainer.optimizers[0]  # holds settings, which its schedule changes; the joint one has its state
-        optimizer.step()  # without gradients it does nothing, but schedules warn of an optimizer that never steps
-        optimizer.register_state_dict_post_hook(
-            lambda _, state: state | {"state": self.stack.by_weight(self.joint.state.get(row, {}))}
-        )
+        optimizer = trainer.optimizers[0]
+        optimizer.step()  # without gradients it changes nothing, but schedules warn of an optimizer that never steps
+        self.joint.state.update({weight: optimizer.state[weight] for weight in task.network.parameters()})
+        task.network.register_state_dict_post_hook(copied)
         trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, ProgressBar)]
         for callback in trainer.callbacks:
             callback.setup(trainer, task, "fit")
@@ -146,74 +140,40 @@ class StackedTask(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.joint
 
-    def train_dataloader(self) -> StackedBatches:
-        return StackedBatches(self)
-
-    def val_dataloader(self) -> Batches:
-        return self.data.val_dataloader()
-
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch
 
     def on_train_epoch_start(self) -> None:
-        """Seed dropout, and let the joint optimizer update all rows of equal settings at once."""
+        """Stack the networks, and let the joint optimizer update all weights of equal settings at once."""
         self.begun = time.perf_counter()
+        self.stack = Stack([replica.task.network for replica in self.training_now])  # Lightning dropped their gradients
         groups: dict[str, dict[str, Any]] = {}
-        for replica, generator, row in zip(self.training_now, self.stack.generators, self.stack.rows, strict=True):
+        for replica, generator in zip(self.training_now, self.stack.generators, strict=True):
             generator.manual_seed(epoch_seed(replica.task.seed, self.current_epoch))
-            settings = replica.trainer.optimizers[0].param_groups[0] | {"params": [], "foreach": True}
-            groups.setdefault(str(settings), settings)["params"].append(row)
+            own = replica.trainer.optimizers[0].param_groups[0]
+            settings = own | {"params": [], "foreach": True}
+            groups.setdefault(str(settings), settings)["params"] += own["params"]
         self.joint.param_groups[:] = groups.values()
 
     def training_step(self, blocks: tuple[list[Batch], ...], batch_idx: int) -> None:
         """Take one step of all replicas for each batch, as :meth:`Task.training_step` does for one."""
         optimizer: Any = self.optimizers()
-        task = self.training_now[0].task
+        tasks, generators = [replica.task for replica in self.training_now], self.stack.generators
         for batches in zip(*blocks, strict=True):
-            x, y, *times = map(torch.stack, zip(*batches, strict=True))
-            target = task.target_of(x, y)
-            x, goals = self.fed(x, y)
-            outputs = self.stack(x)
-            self.stack.backward(self.losses(outputs, x, goals, *times).sum())
-            self.regularize()
+            self.stack.zero_grad()
+            fed = [fed_by(*each) for each in zip(tasks, generators, batches, strict=True)]
+            outputs, losses = self.stack(torch.stack([x for x, _ in fed])), []
+            for task, output, (x, goal), (given, y, *times) in zip(tasks, outputs, fed, batches, strict=True):
+                loss = task.loss_of(output, task.target_of(x, goal), *times)
+                if task.l1:
+                    loss = loss + task.l1 * sum(weight.abs().sum() for weight in task.network.parameters())
+                losses.append(loss)
+                task.keep("train", task.measured(output.detach(), task.target_of(given, y), *times))
+            torch.stack(losses).sum().backward()
+            for task in tasks:
+                if task.gradient_clip:
+                    nn.utils.clip_grad_norm_(task.network.parameters(), task.gradient_clip)
             optimizer.step()
-            self.outputs.append((outputs.detach(), target, *times))
-
-    def losses(self, outputs: Tensor, x: Tensor, goals: Tensor, *times: Tensor) -> Tensor:
-        """Return the loss of each replica (replicas,)."""
-        task = self.training_now[0].task
-
-        def loss(output: Tensor, given: Tensor, goal: Tensor, *then: Tensor) -> Tensor:
-            return task.loss_of(output, task.target_of(given, goal), *then)
-
-        if isinstance(task, Forecasting):  # which looks for padding, and vmap shows it no values
-            return torch.stack([loss(*parts) for parts in zip(outputs, x, goals, *times, strict=True)])
-        return vmap(loss)(outputs, x, goals, *times)
-
-    def fed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return images as the networks read them: each replica changes its own by its own draws."""
-        if self.data.feed is None:
-            return x, y
-        fed = []
-        with torch.random.fork_rng(devices=[]):
-            for replica, generator, image, goal in zip(self.training_now, self.stack.generators, x, y, strict=True):
-                torch.set_rng_state(generator.get_state())
-                fed.append(replica.task.fed(image, goal))
-                generator.set_state(torch.get_rng_state())
-        inputs, goals = map(torch.stack, zip(*fed, strict=True))
-        return inputs, goals
-
-    def regularize(self) -> None:
-        """Add the l1 penalties to the gradient, and scale each replica's part to its own largest norm."""
-        gradient, tasks = self.stack.gradient, [replica.task for replica in self.training_now]
-        if any(task.l1 for task in tasks):
-            gradient.addcmul_(gradient.new_tensor([[task.l1] for task in tasks]), self.stack.weights.sign())
-        if any(task.gradient_clip for task in tasks):  # as torch.nn.utils.clip_grad_norm_
-            most = gradient.new_tensor([task.gradient_clip or torch.inf for task in tasks])
-            gradient.mul_((most / (gradient.norm(dim=1) + 1e-6)).clamp(max=1).unsqueeze(1))
-
-    def on_validation_start(self) -> None:
-        self.stack.copy_to([replica.task.network for replica in self.training_now])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         for replica in self.training_now:
@@ -221,28 +181,32 @@ class StackedTask(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Record the epoch of each replica, and drop those that stop."""
-        replicas, seconds = self.training_now, (time.perf_counter() - self.begun) / len(self.training_now)
-        columns = [torch.cat(parts, 1) for parts in zip(*self.outputs, strict=True)]
+        seconds = (time.perf_counter() - self.begun) / len(self.training_now)
         due = time.perf_counter() - self.written > SECONDS or self.current_epoch + 1 == self.trainer.max_epochs
         self.written = time.perf_counter() if due else self.written
-        for row, replica in enumerate(replicas):
-            replica.task.keep("train", replica.task.measured(*(column[row] for column in columns)))
-            self.record(replica, seconds, due)
-        self.outputs.clear()
-        rows = [row for row, replica in enumerate(replicas) if not replica.trainer.should_stop]
-        if rows and len(rows) < len(replicas):
-            self.training_now = [replicas[row] for row in rows]
-            self.stack.keep(rows)
-        self.trainer.should_stop = not rows
+        for task, trainer, _ in self.training_now:
+            task.started = time.perf_counter() - seconds
+            task.on_validation_epoch_end()
+            for callback in trainer.callbacks:
+                callback.on_validation_end(trainer, task)
+            task.on_train_epoch_end()
+            for callback in trainer.callbacks:  # checkpoints come after early stopping
+                if due or trainer.should_stop or not isinstance(callback, ModelCheckpoint) or callback.monitor:
+                    callback.on_train_epoch_end(trainer, task)
+        self.training_now = [replica for replica in self.training_now if not replica.trainer.should_stop]
+        self.trainer.should_stop = not self.training_now
 
-    def record(self, replica: Replica, seconds: float, due: bool) -> None:
-        """Write a replica's row of metrics and its checkpoints; the last one only if it is due, or the replica stops."""
-        task, trainer, _ = replica
-        task.started = time.perf_counter() - seconds
-        task.on_validation_epoch_end()
-        for callback in trainer.callbacks:
-            callback.on_validation_end(trainer, task)
-        task.on_train_epoch_end()
-        for callback in trainer.callbacks:  # checkpoints come after early stopping
-            if due or trainer.should_stop or not isinstance(callback, ModelCheckpoint) or callback.monitor:
-                callback.on_train_epoch_end(trainer, task)
+
+def fed_by(task: Task, generator: torch.Generator, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return a batch as a network reads it; images are changed by the replica's own draws."""
+    if task.feed is None:
+        return batch[0], batch[1]
+    torch.set_rng_state(generator.get_state())
+    fed = task.fed(batch[0], batch[1])
+    generator.set_state(torch.get_rng_state())
+    return fed
+
+
+def copied(network: nn.Module, state: dict[str, Tensor], prefix: str, _: Any) -> None:
+    """Copy the weights of a checkpoint, whose file would otherwise hold the whole stack's."""
+    state.update({name: value.clone() for name, value in state.items() if name.startswith(prefix)})

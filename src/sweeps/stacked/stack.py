@@ -1,4 +1,4 @@
-"""Several networks of one form as one: their weights in one matrix, their outputs by ``vmap``.
+"""Several networks of one form as one: their weights stacked, their outputs by ``vmap``.
 
 What ``vmap`` cannot do is replaced, under the same names of weights: recurrent layers, whose kernels it does not support,
 by plain tensor operations, and dropout by one that draws from a generator for each network.
@@ -88,6 +88,8 @@ class Unrolled(nn.Module):
             getattr(self, f"{name}{suffix}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
         backwards = suffix.endswith("reverse")
+        if self.mode != "GRU":  # which needs them apart
+            b_input, b_state = b_input + b_state, None
         steps = linear(x, w_input, b_input).unbind()  # each (batch, gates * hidden)
         state = cell = x.new_zeros(x.shape[1], self.hidden_size)
         states = []
@@ -111,17 +113,13 @@ class Unrolled(nn.Module):
 
 
 class Stack:
-    """Networks of one form, which differ in weights and in their fractions of dropout.
+    """Networks of one form, which differ in weights and in their fractions of dropout, in training mode.
 
     Attributes:
-        weights: Trained weights (networks, weights), one row per network.
-        gradient: Gradient of the same shape, which :meth:`backward` fills.
-        rows: The rows of both, as parameters of an optimizer; each remains the same object while others are dropped.
         generators: Source of each network's dropout.
-        form: A network of this form, whose mode, training or evaluation, is that of all.
 
     Args:
-        networks: Networks whose weights are copied.
+        networks: Networks, whose weights, gradients and buffers become views of the stack's.
 
     Raises:
         Unstackable: They are of different forms, or hold a layer that cannot be stacked.
@@ -129,75 +127,37 @@ class Stack:
 
     def __init__(self, networks: list[nn.Module]):
         self.form, self.generators = copy.deepcopy(networks[0]), [torch.Generator() for _ in networks]
-        self.dropouts: list[Dropout] = []
         try:
-            trained, fixed = stack_module_state(networks)
-            self.shapes = {name: weight.shape for name, weight in networks[0].named_parameters() if weight.requires_grad}
-            self.fixed = fixed | {name: value.detach() for name, value in trained.items() if name not in self.shapes}
-            self.weights = torch.cat([trained[name].detach().view(len(networks), -1) for name in self.shapes], 1)
-            self.replace(networks)
+            self.weights, self.buffers = stack_module_state(networks)  # each (networks, *shape)
+            self.replace_layers(networks)
         except (RuntimeError, ValueError, KeyError, AttributeError) as error:
             raise Unstackable(str(error).splitlines()[0]) from error
-        self.rows = [nn.Parameter(row) for row in self.weights]
-        self.each = vmap(lambda trained, fixed, x: functional_call(self.form, trained | fixed, (x,)))
-        self.attach()
+        self.each = vmap(lambda *values: functional_call(self.form, values[:2], values[2]))
+        for index, network in enumerate(networks):
+            for name, weight in network.named_parameters():
+                stacked = self.weights[name]
+                weight.data = stacked.data[index]
+                if stacked.requires_grad:
+                    stacked.grad = torch.zeros_like(stacked) if stacked.grad is None else stacked.grad
+                    weight.grad = stacked.grad[index]
+            for name, buffer in network.named_buffers():
+                buffer.data = self.buffers[name][index]
 
-    def replace(self, networks: list[nn.Module]) -> None:
+    def replace_layers(self, networks: list[nn.Module]) -> None:
         """Replace the layers that ``vmap`` does not support."""
         for name, part in networks[0].named_modules():
             if isinstance(part, nn.Dropout | nn.RNNBase):
                 layers: list[Any] = [network.get_submodule(name) for network in networks]
                 fractions = [layer.p if isinstance(part, nn.Dropout) else layer.dropout for layer in layers]
-                self.dropouts.append(Dropout(fractions, self.generators))
-                new = Unrolled(part, self.dropouts[-1]) if isinstance(part, nn.RNNBase) else self.dropouts[-1]
-                self.form.set_submodule(name, new)
-
-    def attach(self) -> None:
-        """Cut the matrices into rows and weights, which share their memory."""
-        self.gradient = torch.zeros_like(self.weights)
-        for row, values, gradient in zip(self.rows, self.weights, self.gradient, strict=True):
-            row.data, row.grad = values, gradient
-        self.leaves = {name: part.requires_grad_() for name, part in self.cut(self.weights).items()}
-
-    def cut(self, values: Tensor) -> dict[str, Tensor]:
-        """Return views of rows (…, weights) by the names of the weights (…, *shape)."""
-        parts = values.detach().split([shape.numel() for shape in self.shapes.values()], -1)
-        return {
-            name: part.view(*part.shape[:-1], *shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+                dropout = Dropout(fractions, self.generators)
+                self.form.set_submodule(name, Unrolled(part, dropout) if isinstance(part, nn.RNNBase) else dropout)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return outputs (networks, batch, …) of inputs (networks, batch, …)."""
-        return self.each(self.leaves, self.fixed, x)
+        return self.each(self.weights, self.buffers, x)
 
-    def backward(self, loss: Tensor) -> None:
-        """Fill ``gradient`` from the sum of the networks' losses, each of which depends on its own row alone."""
-        parts = torch.autograd.grad(loss, list(self.leaves.values()))
-        torch.cat([part.reshape(len(part), -1) for part in parts], 1, out=self.gradient)
-
-    def keep(self, indices: list[int]) -> None:
-        """Drop all other networks."""
-        self.weights = self.weights[indices]
-        self.fixed = {name: value[indices] for name, value in self.fixed.items()}
-        self.rows = [self.rows[index] for index in indices]
-        self.generators[:] = [self.generators[index] for index in indices]
-        for dropout in self.dropouts:
-            dropout.fractions = [dropout.fractions[index] for index in indices]
-        self.attach()
-
-    @torch.no_grad()
-    def copy_to(self, networks: list[nn.Module]) -> None:
-        """Copy the weights to networks, in the order of the rows."""
-        values = self.cut(self.weights) | self.fixed
-        for index, network in enumerate(networks):
-            for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-                tensor.copy_(values[name][index])
-
-    def by_weight(self, state: dict[str, Any]) -> dict[int, dict[str, Any]]:
-        """Return an optimizer's state of one row as its state of the network's weights, by their numbers."""
-        each: list[dict[str, Any]] = [{} for _ in self.shapes]
-        for key, value in state.items():
-            parts = self.cut(value).values() if getattr(value, "ndim", 0) else [value] * len(each)
-            for own, part in zip(each, parts, strict=True):
-                own[key] = part.clone() if isinstance(part, Tensor) else part
-        return dict(enumerate(each)) if state else {}
+    def zero_grad(self) -> None:
+        """Set all gradients to zero, in the memory that the networks share."""
+        for weight in self.weights.values():
+            if weight.grad is not None:
+                weight.grad.zero_()
