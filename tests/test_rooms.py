@@ -35,7 +35,7 @@ BUDGETS = {
 }
 # Rooms that still have more lines than their budget. The move brought them here, and they may only shrink: lower a number
 # after each clean-up, and delete the entry when the budget is met.
-ABOVE_BUDGET = {"sweeps": 1589}
+ABOVE_BUDGET = {"sweeps": 1448}
 # Modules that a room never imports.
 FORBIDDEN = {
     "config": {"torch", "pandas", "lightning"},
