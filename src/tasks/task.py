@@ -33,7 +33,8 @@ class Task(LightningModule):
         loss: Mean loss of outputs and targets.
         metrics: torchmetrics by name; they get predictions and targets in original units.
         optimizer: Factory of an optimizer from parameters.
-        scheduler: Factory of a learning-rate scheduler from an optimizer; stepped once per epoch.
+        scheduler: Factory of a learning-rate scheduler from an optimizer; stepped once per epoch. ReduceLROnPlateau is
+            stepped with val/loss after each validation, or with train/loss in a run that has no validation.
         l1: Factor of the sum of absolute weights, which is added to the loss that is minimised but not to the logged one.
         gradient_clip: Largest norm of the gradient.
         seed: Seed of dropout. Each epoch draws from (seed, epoch) alone, so that a resumed run equals an uninterrupted one.
@@ -194,12 +195,14 @@ class Task(LightningModule):
         self.log_epoch()
 
     def on_train_epoch_end(self) -> None:
-        if self.collected["train"]:  # this epoch had no validation
+        validated = not self.collected["train"]
+        if not validated:
             self.log_epoch()
         scheduler: Any = self.lr_schedulers()
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            logged = self.trainer.callback_metrics
-            scheduler.step(logged.get("val/loss", logged["train/loss"]))
+            # one loss throughout, and each value once: val/loss of an earlier epoch is no new value
+            if validated or not self.trainer.enable_validation:
+                scheduler.step(self.trainer.callback_metrics["val/loss" if validated else "train/loss"])
         elif scheduler:
             scheduler.step()
 

@@ -29,6 +29,8 @@ PAIRINGS = {
         "task.l1=0.001",
         "task.gradient_clip=0.5",
         "task.optimizer._target_=torch.optim.SGD",
+        # a threshold that no loss passes, so that the learning rate falls after each epoch
+        "task.scheduler={_target_: torch.optim.lr_scheduler.ReduceLROnPlateau, _partial_: true, patience: 0, threshold: 10}",
     ],
     "rnn": ["data=nyse", "data.batch_size=512"],
     "lstm": [*SMALL, "model=lstm", "model.num_layers=2"],

@@ -14,13 +14,8 @@ import pandas as pd
 import pytest
 import torch
 from conftest import ROOT, result
-from torch import nn
 
-from src.config.compose import compose
-from src.data.datamodule import InMemory, Spec, Split
 from src.runs import history
-from src.tasks.regression import Regression
-from src.training.fit import fit_network
 
 KEYS = [
     *("status", "error", "data", "model", "protocol", "seed", "split_seed", "monitor", "best", "last", "test", "documented"),
@@ -271,52 +266,6 @@ def test_a_crash_is_recorded_with_its_last_line(call, monkeypatch: pytest.Monkey
     stored = result(Path("run"))
     assert (stored["status"], stored["error"]) == ("failed", "RuntimeError: out of luck")
     assert "Traceback" in Path("run/train.log").read_text()
-
-
-class Constant(nn.Module):
-    """Predicts one number, whatever it sees."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.value = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.value.expand(len(x), 1)
-
-
-class Levels(InMemory):
-    """Training targets of 10 and validation targets of 3: a constant that climbs to 10 passes the best one on its way."""
-
-    def load(self) -> dict[str, Split]:
-        self.spec = Spec((1,), 1, ("x",), "y")
-
-        def level(value: float) -> Split:
-            return Split(torch.zeros(4, 1), torch.tensor([value - 0.01, value, value, value + 0.01]), pd.RangeIndex(4))
-
-        return {"train": level(10.0), "val": level(3.0), "test": level(3.0)}
-
-
-def test_early_stopping_and_the_best_checkpoint_on_a_known_curve(tmp_path: Path) -> None:
-    # with an absolute loss and plain SGD the constant after epoch e is e + 1, so val/loss is |e - 2|: least at epoch 2
-    config = compose("train", ["callbacks.early_stopping.patience=2", "trainer.max_epochs=50"])
-    data = Levels(batch_size=4)
-    data.setup()
-    metric: Any = __import__("torchmetrics").MeanAbsoluteError()
-    task = Regression(
-        Constant(),
-        data.spec,
-        nn.L1Loss(),
-        dict.fromkeys(config.task.metrics, metric),
-        lambda p: torch.optim.SGD(p, lr=1.0),
-    )
-    assert fit_network(task, data, config, tmp_path, "cpu") == "stopped early"
-    curve = history.load(tmp_path)["val/loss"]
-    assert curve.tolist() == pytest.approx([2, 1, 0, 1, 2], abs=0.01)
-    weights = {
-        name: float(torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]["network.value"])
-        for name in ("best", "last")
-    }
-    assert weights == pytest.approx({"best": 3.0, "last": 5.0})
 
 
 def test_columns_are_stable_when_not_every_epoch_validates(train, call) -> None:

@@ -1,0 +1,90 @@
+"""Callbacks and schedules act on the values, and at the epochs, that they name: on curves that are known beforehand."""
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import torchmetrics
+from torch import nn
+
+from src.config.compose import compose
+from src.data.datamodule import InMemory, Spec, Split
+from src.runs import history
+from src.tasks.regression import Regression
+from src.training.fit import fit_network
+
+
+class Constant(nn.Module):
+    """Predicts one number, whatever it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.value.expand(len(x), 1)
+
+
+class Levels(InMemory):
+    """Training targets of 10 and validation targets of 3: a constant that climbs to 10 passes the best one on its way."""
+
+    def load(self) -> dict[str, Split]:
+        self.spec = Spec((1,), 1, ("x",), "y")
+
+        def level(value: float) -> Split:
+            return Split(torch.zeros(4, 1), torch.tensor([value - 0.01, value, value, value + 0.01]), pd.RangeIndex(4))
+
+        return {"train": level(10.0), "val": level(3.0), "test": level(3.0)}
+
+
+def climb(folder: Path, *overrides: str, lr: float = 1.0, scheduler: Any = None) -> str:
+    """Train a constant from 0: with an absolute loss and plain SGD it grows by the learning rate in every epoch."""
+    config = compose("train", list(overrides))
+    data = Levels(batch_size=4)
+    data.setup()
+    metrics: Any = dict.fromkeys(config.task.metrics, torchmetrics.MeanAbsoluteError())
+    task = Regression(Constant(), data.spec, nn.L1Loss(), metrics, partial(torch.optim.SGD, lr=lr), scheduler)
+    return fit_network(task, data, config, folder, "cpu")
+
+
+def kept(folder: Path, name: str) -> dict[str, Any]:
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def test_early_stopping_and_the_best_checkpoint_on_a_known_curve(tmp_path: Path) -> None:
+    # the constant after epoch e is e + 1, so val/loss is |e - 2|: least at epoch 2
+    assert climb(tmp_path, "callbacks.early_stopping.patience=2", "trainer.max_epochs=50") == "stopped early"
+    curve = history.load(tmp_path)["val/loss"]
+    assert curve.tolist() == pytest.approx([2, 1, 0, 1, 2], abs=0.01)
+    weights = {name: float(kept(tmp_path, name)["state_dict"]["network.value"]) for name in ("best", "last")}
+    assert weights == pytest.approx({"best": 3.0, "last": 5.0})
+
+
+def plateau(epochs: int, every: int, lr: float) -> list[float]:
+    """The learning rate of each epoch of :func:`climb`, if it falls to a tenth wherever a new loss is no better."""
+    value, best, rates = 0.0, math.inf, []
+    for epoch in range(1, epochs + 1):
+        rates.append(lr)
+        value += lr
+        if every and epoch % every:
+            continue
+        # with no validation it looks at train/loss, which is measured before the epoch's step
+        loss = abs(value - 3) if every else abs(value - lr - 10)
+        lr, best = (lr, loss) if loss < best * (1 - 1e-4) else (lr / 10, best)
+    return rates
+
+
+@pytest.mark.parametrize(("every", "lr"), [(1, 0.25), (2, 0.25), (3, 0.8), (0, 3.0)])
+def test_reduce_on_plateau_sees_each_validation_once(tmp_path: Path, every: int, lr: float) -> None:
+    val = [f"trainer.check_val_every_n_epoch={every}"] if every else ["trainer.limit_val_batches=0", "monitor=train/loss"]
+    patient = "callbacks.early_stopping.patience=100"
+    scheduler = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, factor=0.1, patience=0)
+    climb(tmp_path, *val, patient, "trainer.max_epochs=16", lr=lr, scheduler=scheduler)
+    rates = plateau(16, every, lr)
+    assert history.load(tmp_path)["lr"].tolist() == pytest.approx(rates)
+    assert rates[:3] == [lr] * 3
+    assert rates[-1] < lr
