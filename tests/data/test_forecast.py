@@ -12,6 +12,7 @@ from conftest import result, train_in
 from src.config.compose import compose
 from src.data.datamodule import Spec
 from src.data.series.csv import Forecast
+from src.errors import UserError
 from src.networks.recurrent import Recurrent
 from src.tasks import rollout
 from src.tasks.rollout import conformal
@@ -444,6 +445,31 @@ def test_what_comes_later_fills_no_gap_before_it() -> None:
         kept.append([data.splits["train"].y.clone(), data.history[:58].to_numpy()])
     assert torch.equal(kept[0][0], kept[1][0]), "validation must not fill the gaps of train"
     assert kept[0][1].tolist() == kept[1][1].tolist()
+
+
+def test_no_length_of_a_series_lets_train_see_the_first_row_of_validation() -> None:
+    def fractions(rows: int) -> set[int]:
+        """Where train may end, by one rounding or another."""
+        past = int(rows * 0.7)
+        return {past - round(0.2 * past), int(past * 0.8), round(past * 0.8), int(rows * 0.56), round(rows * 0.56)}
+
+    for rows in (rows for rows in range(30, 400, 3) if len(fractions(rows)) > 1):
+        past = int(rows * 0.7) - round(0.2 * int(rows * 0.7))
+        values = np.arange(1.0, rows + 1)
+        values[past - 1] = np.nan
+        written(values)
+        data = daily(lags=2, missing="interpolate")
+        assert data.splits["val"].rows[0] == pd.Timestamp("2024-01-01") + pd.Timedelta(days=past), f"{rows} rows"
+        expected = np.append(values[: past - 1], values[past - 2])  # the gap has the last value that train holds
+        assert data.history[:past].tolist() == expected.tolist(), f"{rows} rows"
+        assert data.spec.center == pytest.approx(expected.mean(), rel=1e-12)
+
+
+def test_a_column_that_train_lacks_is_not_filled_by_validation() -> None:
+    later = np.where(np.arange(100) < 56, np.nan, 7.0)  # validation begins at row 56
+    written(np.arange(100.0), price=later)
+    with pytest.raises(UserError, match="column price: has no value in the first 56 rows"):
+        daily(lags=2, features=["units", "price"], missing="previous")
 
 
 def test_evaluating_train_on_prefixes_looks_at_the_last_real_step(train) -> None:

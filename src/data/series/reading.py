@@ -90,13 +90,13 @@ def filled(series: pd.DataFrame, missing: str, borders: list[int]) -> tuple[pd.D
     Args:
         series: Values by date, NaN where they are missing.
         missing: ``refuse``, ``previous`` (the value before) or ``interpolate``.
-        borders: First rows of validation and test. No value behind a border fills a gap before it.
+        borders: First rows of validation and test, as the split has them. No value behind a border fills a gap before it.
 
     Returns:
         The series without gaps, and a note if there were any.
 
     Raises:
-        UserError: There are gaps, and ``missing`` is ``refuse``.
+        UserError: There are gaps, and ``missing`` is ``refuse``; or a column has no value before the first border.
     """
     gaps = series.isna().any(axis=1)
     if not gaps.any():
@@ -108,4 +108,10 @@ def filled(series: pd.DataFrame, missing: str, borders: list[int]) -> tuple[pd.D
     if missing == "interpolate":
         parts = [series[start:end].interpolate() for start, end in pairwise([0, *borders, len(series)])]
         series = pd.concat(parts)
-    return series.ffill().bfill(), [f"{count}; filled ({missing})"]
+    series, past = series.ffill(), borders[0] if borders else len(series)
+    if (empty := series[:past].isna().all()).any():
+        raise UserError(
+            f"column {empty.idxmax()}: has no value in the first {past} rows, and no later one may fill them; "
+            "leave the column out, or the rows before its first value"
+        )
+    return pd.concat([series[:past].bfill(), series[past:]]), [f"{count}; filled ({missing})"]
