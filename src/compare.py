@@ -80,7 +80,7 @@ def compare(options: argparse.Namespace) -> None:
         *lines[:MOST], *([f"and {len(lines) - MOST} more"] if len(lines) > MOST else []), sep="\n", end="\n" if lines else ""
     )
     if options.csv:
-        files.write(comparison.table(comparisons), options.csv)
+        files.write(comparison.table(comparisons).to_csv(), options.csv)
         print(f"table: {options.csv}")
     if options.plots:
         from src.reporting import comparison_plots
@@ -91,7 +91,7 @@ def compare(options: argparse.Namespace) -> None:
     if options.html:
         from src.reporting import pages
 
-        files.write_text(pages.comparison_page(comparisons, verdicts, lines), options.html)
+        files.write(pages.comparison_page(comparisons, verdicts, lines), options.html)
         print(f"page: {options.html}")
 
 

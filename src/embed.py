@@ -27,7 +27,7 @@ def embed(config: DictConfig) -> None:
     if not isinstance(task.network, Encodes):
         raise UserError(f"run={run}: {model} has no embeddings; take a run of autoencoder or encoder_classifier")
     table = embeddings(task, data)
-    files.write(table, path)
+    files.write(table.to_csv(), path)
     print(f"{len(table):,} embeddings of {sum(column.startswith('embedding_') for column in table)} numbers: {path}")
 
 

@@ -70,7 +70,7 @@ def impute(config: DictConfig) -> None:
     if config.report:
         import pandas as pd
 
-        files.write(pd.DataFrame(errors).set_index("imputer"), Path(config.report))
+        files.write(pd.DataFrame(errors).set_index("imputer").to_csv(), Path(config.report))
 
 
 def described(raw: records.Records) -> str:

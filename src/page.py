@@ -37,7 +37,7 @@ def page(config: DictConfig) -> None:
         text = pages.run_page(folder) if config.run is not None else pages.sweep_page(folder)
     except (KeyError, TypeError, ValueError) as error:  # content that no run writes
         raise UserError(f"{folder}: no page can be made of it ({sentence(error)})") from error
-    files.write_text(text, folder / "report.html")
+    files.write(text, folder / "report.html")
     print(f"page: {folder / 'report.html'}")
 
 

@@ -60,7 +60,7 @@ def new_rows(folder: Path, source: Path, path: Path, trust: bool) -> None:
     data.notes.clear()
     x, rows, read = data.read_new(source)
     table = task.predictions(data.unlabelled(x, rows))
-    files.write(table, path)
+    files.write(table.to_csv(), path)
     print(f"{len(table):,} predictions {read}: {path}", *data.notes, sep="\n")
 
 
@@ -93,7 +93,7 @@ def further_steps(folder: Path, steps: int, origin: str, path: Path, trust: bool
 
     _, data, task = opened(folder, trust)
     table = task.continuation(data, steps, origin)
-    files.write(table, path)
+    files.write(table.to_csv(), path)
     plot = path.with_suffix(".png")
     run_figures.draw_forecast(plot, table, data)
     print(f"{len(table):,} steps of {data.spec.target} from {shown(table.index[0])} on: {path}, {plot}")

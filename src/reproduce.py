@@ -34,7 +34,7 @@ def reproduce(config: DictConfig) -> None:
     rows = plan(config, pairings)
     sweeps = {sweep.folder: sweep for row in rows for sweep in row.sweeps}  # rows may share a baseline
     refused = {folder: launch(sweep.arguments, folder) for folder, sweep in sweeps.items()}
-    files.write_text(reproduction.page(rows, refused), Path(config.output))
+    files.write(reproduction.page(rows, refused), Path(config.output))
     print(f"\ntable: {config.output}")
 
 

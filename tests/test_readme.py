@@ -18,7 +18,8 @@ README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MULTILINE)
 # Long even with one seed and one epoch; by default only their configuration is composed.
 LONG = re.compile(
-    r"-m data=(wordle|hitters|passengers|physionet2012|nyse model=linear)|sweep=waveforms_study|model=resnet50"
+    r"-m data=(wordle|hitters|passengers|physionet2012|nyse model=(linear|rnn))|n_trials=40|sweep=waveforms_study"
+    r"|model=resnet50"
 )
 # The arguments of the runs that are not long.
 RUN = [arguments for entry, arguments in COMMANDS if entry == "train" and not LONG.search(arguments)]
@@ -261,10 +262,7 @@ def test_the_makefile_starts_the_sweeps_that_the_notebooks_read() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        name if name in ("compare_runs", "double_descent") else pytest.param(name, marks=pytest.mark.slow)
-        for name in NOTEBOOKS
-    ],
+    [name if name == "compare_runs" else pytest.param(name, marks=pytest.mark.slow) for name in NOTEBOOKS],
 )
 def test_a_notebook_runs_on_what_was_logged(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     pictures, commands = NOTEBOOKS[name]

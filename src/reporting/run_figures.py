@@ -68,7 +68,7 @@ def draw(
     network: Any = task.network
     if hasattr(getattr(network, "estimator", None), "path"):
         path = network.estimator.path({name: (network.frame(x[:]), y.numpy()) for name, (x, y, *_) in data.splits.items()})
-        path.to_csv(folder / "path.csv", index=False, float_format="%.7g")
+        path.to_csv(folder / "path.csv", index=False)
         plots.save(images / "path.png", functools.partial(plots.path, path))
     if len(data.spec.shape) == 3:  # images: (channels, height, width)
         from src.reporting.images.plots import draw as draw_images

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from src.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def shown(folder: Path) -> str:
@@ -23,13 +19,8 @@ def check(path: Path, key: str = "output") -> None:
         raise UserError(f"{key}={path}: must be a file in a folder that exists")
 
 
-def write(table: pd.DataFrame, output: Path) -> None:
-    """Write a CSV file whole or not at all."""
-    write_text(table.to_csv(float_format="%.7g"), output)
-
-
-def write_text(text: str, output: Path) -> None:
-    """Write a text file whole or not at all."""
+def write(text: str, output: Path) -> None:
+    """Write a text file, such as ``table.to_csv()``, whole or not at all."""
     draft = output.with_name(output.name + ".tmp")
     draft.write_text(text, encoding="utf-8")
     os.replace(draft, output)

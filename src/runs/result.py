@@ -85,7 +85,7 @@ def commit() -> str | None:
 
 def write(folder: Path, result: dict[str, Any]) -> None:
     """Write ``result.json`` whole or not at all; NaN and infinity, which JSON lacks, become null."""
-    files.write_text(json.dumps(finite(result), indent=2, allow_nan=False) + "\n", folder / "result.json")
+    files.write(json.dumps(finite(result), indent=2, allow_nan=False) + "\n", folder / "result.json")
 
 
 def finite(value: Any) -> Any:

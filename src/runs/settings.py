@@ -41,7 +41,8 @@ def values(config: DictConfig) -> dict[str, Any]:
 def find(folders: Iterable[Path], wanted: DictConfig, overrides: list[str], **choices: Any) -> Path | None:
     """Return the first run with the settings of a configuration, a run that has ended if there is one; None without any.
 
-    An option that an older run does not have counts as at its default.
+    An option that an older run does not have counts as at its default. Metrics are compared only where an override sets
+    one: a newer version may compute the usual ones otherwise.
 
     Args:
         folders: Folders of runs.
@@ -49,13 +50,18 @@ def find(folders: Iterable[Path], wanted: DictConfig, overrides: list[str], **ch
         overrides: Overrides that it was composed from.
         choices: Values that ``result.json`` must have (``data``, ``model``, ``protocol``).
     """
-    begun, new, usual = None, values(wanted), values(reference("train", overrides))
+    usual_metrics = not any("task.metrics." in text for text in overrides)
+
+    def compared(found: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in found.items() if not (usual_metrics and key.startswith("task.metrics."))}
+
+    begun, new, usual = None, compared(values(wanted)), compared(values(reference("train", overrides)))
     for folder in folders:
         try:
             result = read(folder, (folder / "result.json").stat().st_mtime_ns)
             if any(result[key] != value for key, value in choices.items()) or result["seed"] != wanted.seed:
                 continue
-            old = stored(folder, result["started"])
+            old = compared(stored(folder, result["started"]))
         except (OSError, UserError):  # no run, or a damaged one: it runs again
             continue
         if {key: usual[key] for key in new.keys() & usual.keys() - old.keys()} | old != new:

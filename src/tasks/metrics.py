@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 import torch
@@ -39,30 +38,81 @@ def higher_is_better(config: DictConfig) -> bool:
     return bool(higher)
 
 
-class OneVsRestAUROC(Metric):
+class Collected(Metric):
+    """A metric of all predictions and targets of a split at once, which a subclass computes in ``value``."""
+
+    predictions: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("predictions", [], dist_reduce_fx="cat")
+        self.add_state("targets", [], dist_reduce_fx="cat")
+
+    def update(self, prediction: Tensor, actual: Tensor) -> None:
+        self.predictions.append(prediction)
+        self.targets.append(actual)
+
+    def compute(self) -> Tensor:
+        return self.value(torch.cat(self.predictions), torch.cat(self.targets))
+
+    def value(self, prediction: Tensor, actual: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class R2Score(Collected):
+    """Coefficient of determination of predictions (n,), as scikit-learn defines it.
+
+    torchmetrics takes a sum of squares below 1e-4 for zero, and computes it from sums that an offset of the target cancels.
+    """
+
+    higher_is_better = True
+
+    def value(self, prediction: Tensor, actual: Tensor) -> Tensor:
+        residual, total = (actual - prediction).square().sum(), (actual - actual.mean()).square().sum()
+        if total == 0:
+            return (residual == 0).double()
+        return 1 - residual / total
+
+
+class PercentageError(Collected):
+    """MAPE: mean of the absolute error over the absolute target, as scikit-learn defines it.
+
+    Where a target is 0 it is divided by the smallest step of a double at 1, 2.2e-16, and the mean tells nothing more.
+    torchmetrics takes any target below 1.2e-6 for 0.
+    """
+
+    higher_is_better = False
+
+    def value(self, prediction: Tensor, actual: Tensor) -> Tensor:
+        return ((prediction - actual).abs() / actual.abs().clamp(min=torch.finfo(torch.float64).eps)).mean()
+
+
+class SymmetricPercentageError(Collected):
+    """Mean of twice the absolute error over the sum of absolute prediction and target, from 0 to 2; 0 where both are 0."""
+
+    higher_is_better = False
+
+    def value(self, prediction: Tensor, actual: Tensor) -> Tensor:
+        size = prediction.abs() + actual.abs()
+        return torch.where(size > 0, 2 * (prediction - actual).abs() / size, 0.0).mean()
+
+
+class OneVsRestAUROC(Collected):
     """Exact area under the ROC curve of each class against the rest, averaged over the classes that occur.
 
     0.5 where only one class occurs, so that nothing can be ranked.
     """
 
     higher_is_better = True
-    probabilities: list[Tensor]
-    actual: list[Tensor]
 
     def __init__(self, num_classes: int | None = None):
         super().__init__()
-        self.add_state("probabilities", [], dist_reduce_fx="cat")
-        self.add_state("actual", [], dist_reduce_fx="cat")
 
-    def update(self, probabilities: Tensor, actual: Tensor) -> None:
-        self.probabilities.append(probabilities)
-        self.actual.append(actual)
-
-    def compute(self) -> Tensor:
-        probabilities, actual = torch.cat(self.probabilities).cpu().numpy(), torch.cat(self.actual).cpu().numpy()
-        areas = []
+    def value(self, prediction: Tensor, actual: Tensor) -> Tensor:
+        probabilities, classes, areas = prediction.cpu().numpy(), actual.cpu().numpy(), []
         for number, scores in enumerate(probabilities.T):
-            inside = actual == number
+            inside = classes == number
             positives, negatives = int(inside.sum()), int((~inside).sum())
             if positives and negatives:
                 # fraction of pairs in which the positive has the higher score; ties count half (Mann and Whitney, 1947)
@@ -70,6 +120,47 @@ class OneVsRestAUROC(Metric):
                 below = sum(np.searchsorted(rest, members, side).sum() for side in ("left", "right")) / 2
                 areas.append(below / positives / negatives)
         return torch.tensor(np.mean(areas) if areas else 0.5, dtype=torch.float64)
+
+
+class BalancedAccuracy(Collected):
+    """Mean recall of the classes that occur, as scikit-learn defines it; torchmetrics counts absent ones as 0."""
+
+    higher_is_better = True
+
+    def __init__(self, num_classes: int | None = None):
+        super().__init__()
+
+    def value(self, prediction: Tensor, actual: Tensor) -> Tensor:
+        right = actual[prediction.argmax(1) == actual]
+        counts = actual.bincount(minlength=prediction.shape[1])
+        return mean_fraction(right.bincount(minlength=len(counts)), counts)
+
+
+class CalibrationError(Collected):
+    """Expected calibration error: mean distance, over equally wide bins, of confidence and accuracy (Guo et al., 2017).
+
+    The confidence is the probability of the predicted class of several, or that of the second class of two. A bin holds its
+    upper end, and the first one also 0. torchmetrics has a bin of its own for a confidence of exactly 1.
+
+    Args:
+        bins: Number of bins.
+        num_classes: None for probabilities (n,) of the second class of two, in place of (n, classes).
+    """
+
+    higher_is_better = False
+
+    def __init__(self, bins: int = 15, num_classes: int | None = None):
+        super().__init__()
+        self.bins = bins
+
+    def value(self, prediction: Tensor, actual: Tensor) -> Tensor:
+        if prediction.dim() == 2:
+            prediction, chosen = prediction.max(1)
+            actual = chosen == actual
+        inner = torch.linspace(0, 1, self.bins + 1, dtype=torch.float64)[1:-1]
+        difference = torch.zeros(self.bins, dtype=torch.float64)
+        difference.index_add_(0, torch.searchsorted(inner, prediction.double().contiguous()), prediction - actual.double())
+        return difference.abs().sum() / len(prediction)
 
 
 class TopAccuracy(MeanMetric):
@@ -92,34 +183,31 @@ class TopAccuracy(MeanMetric):
 
 
 class BinaryBalancedAccuracy(BinaryStatScores):
-    """Mean recall of the two classes."""
+    """Mean recall of the classes that occur, of two."""
 
     higher_is_better = True
 
     def compute(self) -> Tensor:
-        true_positive, false_positive, true_negative, false_negative, _ = super().compute().double()
-        recalls = (
-            fraction(true_positive, true_positive + false_negative),
-            fraction(true_negative, true_negative + false_positive),
-        )
-        return sum(recalls) / 2  # type: ignore[return-value]
+        true_positive, false_positive, true_negative, false_negative, _ = super().compute()
+        counts = torch.stack([true_positive + false_negative, true_negative + false_positive])
+        return mean_fraction(torch.stack([true_positive, true_negative]), counts)
 
 
 class BinaryMacroF1(BinaryStatScores):
-    """Mean F1 score of the two classes."""
+    """Mean F1 score of the classes that occur or are predicted, of two."""
 
     higher_is_better = True
 
     def compute(self) -> Tensor:
-        true_positive, false_positive, true_negative, false_negative, _ = super().compute().double()
-        wrong = false_positive + false_negative
-        scores = (fraction(2 * right, 2 * right + wrong) for right in (true_positive, true_negative))
-        return sum(scores) / 2  # type: ignore[return-value]
+        true_positive, false_positive, true_negative, false_negative, _ = super().compute()
+        right = 2 * torch.stack([true_positive, true_negative])
+        return mean_fraction(right, right + false_positive + false_negative)
 
 
-def fraction(part: Tensor, whole: Any) -> Tensor:
-    """Return a part of a number of samples; 0 where there are none."""
-    return part / whole.clamp(min=1)
+def mean_fraction(parts: Tensor, wholes: Tensor) -> Tensor:
+    """Return the mean of parts over their wholes (classes,), of those that are not 0."""
+    there = wholes > 0
+    return (parts[there].double() / wholes[there]).mean()
 
 
 class ScaledError(MeanAbsoluteError):

@@ -212,5 +212,5 @@ def test(config: DictConfig, folder: Path, result: dict[str, Any], data: InMemor
     result["test"] |= metrics
     result |= task.recorded()
     for name, content in ({"predictions": table} | tables).items():
-        content.to_csv(folder / f"{name}.csv", float_format="%.7g")
+        content.to_csv(folder / f"{name}.csv")
     run_figures.draw(folder, history.load(folder), {"predictions": table} | tables, result, task, data)

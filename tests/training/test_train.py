@@ -16,6 +16,7 @@ import torch
 from conftest import ROOT, result
 
 from src.runs import history
+from src.tasks.task import Task
 
 KEYS = [
     *("status", "error", "data", "model", "protocol", "seed", "split_seed", "monitor", "best", "last", "test", "documented"),
@@ -136,7 +137,10 @@ def test_two_runs_in_one_second_get_two_folders(call) -> None:
     assert all((path / "result.json").is_file() for path in Path("logs").iterdir())
 
 
-@pytest.mark.parametrize("options", [[], ["+task.optimizer.momentum=0.5", "model=gru", "model.dropout=0.3"]])
+@pytest.mark.parametrize(
+    "options",
+    [["data.batch_size=256"], ["+task.optimizer.momentum=0.5", "model=gru", "model.dropout=0.3", "data.batch_size=256"]],
+)
 def test_three_epochs_and_three_more_are_six(train, call, options: list[str]) -> None:
     six, half = train("six", "trainer.max_epochs=6", *options), train("half", "trainer.max_epochs=3", *options)
     status, _, err = call("resume=half", "trainer.max_epochs=6")
@@ -204,15 +208,16 @@ def test_documented_figures_stand_beside_their_own_experiment_only(train, argume
 
 def started(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "src.train", "trainer.max_epochs=100000", "hydra.run.dir=run", *arguments]
-    process = subprocess.Popen(
-        [*command, "callbacks.early_stopping=null"],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # a job in the background of a shell has this signal ignored, and would hand that on
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    with open("stderr.txt", "w") as errors:  # and what is imported; a pipe would be full before it is read
+        process = subprocess.Popen(
+            [*command, "callbacks.early_stopping=null"],
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONPROFILEIMPORTTIME": "1"},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            # a job in the background of a shell has this signal ignored, and would hand that on
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     for _ in range(600):
         if Path("run/metrics.csv").is_file() and len(Path("run/metrics.csv").read_text().splitlines()) > 5:
             return process
@@ -221,10 +226,14 @@ def started(*arguments: str) -> subprocess.Popen[str]:
     raise AssertionError(process.communicate())
 
 
-def test_a_killed_run_loses_no_more_than_an_epoch(call) -> None:
+def test_a_killed_run_loses_no_more_than_an_epoch_and_a_network_imports_no_estimators(call) -> None:
     process = started("model=linear")
     process.kill()
     process.communicate()
+    imported = {line.rpartition("|")[2].strip() for line in Path("stderr.txt").read_text().splitlines()}
+    assert "torch" in imported
+    unused = {"skops", "sklearn.ensemble", "statsmodels", "src.baselines.linear", "src.baselines.text"}
+    assert not unused & imported
     assert result(Path("run"))["status"] == "interrupted"
     done = torch.load("run/checkpoints/last.ckpt", weights_only=True)["epoch"]
     rows = len(Path("run/metrics.csv").read_text().splitlines()) - 1
@@ -234,16 +243,33 @@ def test_a_killed_run_loses_no_more_than_an_epoch(call) -> None:
     assert pd.read_csv("run/metrics.csv")["epoch"].tolist() == list(range(done + 3))
 
 
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_resume() -> None:
-    process = started("model=linear")
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_resume(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Task.on_train_epoch_start
+
+    def interrupted(task: Task) -> None:
+        if task.current_epoch == 1:
+            signal.raise_signal(signal.SIGINT)
+        start(task)
+
+    monkeypatch.setattr(Task, "on_train_epoch_start", interrupted)
+    status, out, err = call("hydra.run.dir=run", "model=linear", "trainer.max_epochs=9")
+    assert (status, err.count("stopping after this epoch")) == (130, 1)
     assert "Traceback" not in err
     assert "resume it with: python -m src.train resume=run" in out
     told = result(Path("run"))
     assert told["status"] == "interrupted"
     assert told["best"]["val/loss"] > 0
+    assert pd.read_csv("run/metrics.csv")["epoch"].tolist() == [0, 1]
+
+
+@pytest.mark.slow
+def test_ctrl_c_of_a_terminal_ends_a_run_after_the_epoch() -> None:
+    process = started("model=linear")
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in Path("stderr.txt").read_text()
+    assert "resume it with: python -m src.train resume=run" in out
 
 
 def test_a_diverged_run_says_so(call) -> None:

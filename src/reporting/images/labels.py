@@ -26,7 +26,7 @@ MOST_SHOWN, MOST_DRAWN = 20, 48
 def label(task: Task, data: InMemory, folder: Path, accelerator: str, announce: bool) -> None:
     """Write ``predictions.csv`` and ``plots/contact_sheet.png``; print the labels of the first images if ``announce``."""
     best = most_probable(cast("Classification", task.to(accelerator).eval()), cast("Folder", data))
-    best.to_csv(folder / "predictions.csv", float_format="%.7g")
+    best.to_csv(folder / "predictions.csv")
     contact_sheet(folder / "plots" / "contact_sheet.png", data.splits["test"].x, best)
     if announce:
         show(best)
