@@ -50,7 +50,7 @@ def impute(config: DictConfig) -> None:
 
         torch.set_num_threads(config.threads)
     raw = records.read(Path(config.data.folder))
-    print(described(raw))
+    print(described(raw), *raw.notes, sep="\n")
     errors, table = [], Table("imputer", "MAE", "RMSE", "seconds", "file")
     options = {name: config.data[name] for name in ("split_seed", "test", "validation", "scaling")}
     options["fingerprint"] = records.fingerprint(Path(config.data.folder))

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 
+from src.data import csv_file
 from src.data.batches import Batch, Batches, Split, epoch_seed
 from src.errors import UserError
 
@@ -118,11 +119,10 @@ class InMemory(LightningDataModule):
         if source.is_dir():
             raise UserError(f"input={source}: is a folder, and this run reads rows of a table; give a CSV file")
         try:
-            frame = pd.read_csv(source, skip_blank_lines=False)
-        except (ValueError, OSError) as error:
-            raise UserError(f"input={source}: cannot be read as CSV ({str(error).splitlines()[0]})") from error
-        if not isinstance(frame.index, pd.RangeIndex):
-            raise UserError(f"input={source}: its rows have more fields than its header")
+            frame, notes = csv_file.read(source, skip_blank_lines=False)
+        except UserError as error:
+            raise UserError(f"input={source}: {error}") from error
+        self.notes += notes
         # a row is named by its line in the file, where a reader will look for it
         frame.index = pd.RangeIndex(2, len(frame) + 2, name="line")
         frame = frame.dropna(how="all")

@@ -93,6 +93,11 @@ HARM = {
     "an outcome twice": (lambda f: edit(f / "Outcomes-a.txt", "132540,", "132539,"), ["132539 is there twice"]),
     "a label of 2": (lambda f: edit(f / "Outcomes-a.txt", "132540,16,8,8,-1,0", "132540,16,8,8,-1,2"), ["132540", "0 or 1"]),
     "no column of labels": (lambda f: edit(f / "Outcomes-a.txt", "In-hospital_death", "died"), ["In-hospital_death"]),
+    "more fields than names": (
+        lambda f: edit(f / "Outcomes-a.txt", "132540,16,8,8,-1,0", "132540,16,8,8,-1,0,1"),
+        ["line 3 has 7 fields, and the header has 6"],
+    ),
+    "a column twice": (lambda f: edit(f / "Outcomes-a.txt", "SOFA", "RecordID"), ["columns 1 and 3", "RecordID"]),
     "no records": (lambda f: shutil.rmtree(f / "set-a") or (f / "set-a").mkdir(), ["holds no record"]),
 }
 
@@ -105,6 +110,15 @@ def test_what_is_wrong_with_the_files_is_one_sentence(folder: Path, harm: str) -
         records.read(folder)
     assert all(name in str(told.value) for name in named), told.value
     assert "\n" not in str(told.value)
+
+
+def test_outcomes_with_trailing_commas_are_read_with_a_note(raw, folder: Path) -> None:
+    path = folder / "Outcomes-a.txt"
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([header, *(line + "," for line in lines)]))
+    read = records.read(folder)
+    np.testing.assert_array_equal(read.labels, raw.labels)
+    assert read.notes == ("Outcomes-a.txt: left out: 1 column without a name and without values",)
 
 
 def archived(folder: Path, *members: tarfile.TarInfo) -> Path:

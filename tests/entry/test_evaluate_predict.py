@@ -140,7 +140,7 @@ def test_misread_files_are_refused(copied, call) -> None:
     frame = pd.read_csv(NYSE.FILE).iloc[:30].drop(columns="train")
     lines = frame.to_csv(index=False).splitlines()
     spoilt = {
-        "more fields than its header": [lines[0], *(line + ",9" for line in lines[1:])],
+        "line 2 has 6 fields, and the header has 5": [lines[0], *(line + ",9" for line in lines[1:])],
         "the days must follow one another": [lines[0], *reversed(lines[1:])],
         "row 12, column DJ_return": [
             *lines[:9],

@@ -109,12 +109,15 @@ class PhysioNet(InMemory):
                 raise UserError(
                     f"{path}: was made with another {', '.join(differing)}, and {self.folder} has no raw records"
                 )
-            content, _ = imputation.stage1(records.read(self.folder), options)
+            raw = records.read(self.folder)
+            self.notes += raw.notes
+            content, _ = imputation.stage1(raw, options)
             imputation.write(path, content)
         return content
 
     def from_records(self) -> dict[str, Split]:
         raw = records.read(self.folder)
+        self.notes += raw.notes
         parts = imputation.divide(raw.labels, self.split_seed, self.test, self.validation)
         if self.view == "masked":
             values = normal_scores(raw.values, parts["train"]) if self.transform == "normal_scores" else raw.values

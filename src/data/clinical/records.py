@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import pandas as pd
 
-from src.data import LARGEST
+from src.data import LARGEST, csv_file
 from src.errors import UserError
 
 # fmt: off
@@ -45,12 +45,14 @@ class Records(NamedTuple):
         descriptors: Age, Gender, Height and ICUType, float32 (n, 4); NaN if missing.
         labels: Death in hospital, 0 or 1, int64 (n,).
         ids: RecordID, int64 (n,).
+        notes: Notes on what was left out of a file.
     """
 
     values: np.ndarray
     descriptors: np.ndarray
     labels: np.ndarray
     ids: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 def present(data: Any) -> None:
@@ -106,7 +108,8 @@ def read(folder: Path) -> Records:
     ids = identified(table, starts, list(texts), place)
     order = np.argsort(ids)
     values, descriptors = binned(table, starts, np.argsort(order))
-    return Records(values, descriptors, labels(outcomes, ids[order], place), ids[order])
+    died, notes = labels(outcomes, ids[order], place)
+    return Records(values, descriptors, died, ids[order], tuple(f"{outcomes.name}: {note}" for note in notes))
 
 
 def members(place: Path) -> dict[str, bytes]:
@@ -229,12 +232,12 @@ def binned(table: pd.DataFrame, starts: np.ndarray, places: np.ndarray) -> tuple
     return means, descriptors
 
 
-def labels(path: Path, ids: np.ndarray, place: Path) -> np.ndarray:
-    """Return the deaths in hospital, int64 (n,), of the stays ``ids``."""
+def labels(path: Path, ids: np.ndarray, place: Path) -> tuple[np.ndarray, list[str]]:
+    """Return the deaths in hospital, int64 (n,), of the stays ``ids``, and notes on the file."""
     try:
-        frame = pd.read_csv(path)
+        frame, notes = csv_file.read(path)
         died = frame.set_index("RecordID")[OUTCOME]
-    except (ValueError, KeyError) as error:
+    except (UserError, KeyError) as error:
         raise UserError(f"{path}: cannot be read as a CSV file with RecordID and {OUTCOME} ({error})") from error
     if died.index.has_duplicates:
         raise UserError(f"{path}: RecordID {died.index[died.index.duplicated()][0]} is there twice")
@@ -244,4 +247,4 @@ def labels(path: Path, ids: np.ndarray, place: Path) -> np.ndarray:
         raise UserError(f"{path}: has no outcome for {len(missing):,} records of {place}, first {missing[0]}")
     if len(more := np.setdiff1d(died.index, ids)):
         raise UserError(f"{path}: has outcomes for {len(more):,} records that {place} lacks, first {more[0]}")
-    return died.loc[ids].to_numpy(dtype=np.int64)
+    return died.loc[ids].to_numpy(dtype=np.int64), notes

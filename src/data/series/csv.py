@@ -85,16 +85,16 @@ class Forecast(InMemory):
         self.alone = self.columns == self.features == [target]
 
     def load(self) -> dict[str, Split]:
-        frame = reading.read(self.path, [*self.columns, *([self.date] if self.date else [])])
+        frame, notes = reading.read(self.path, [*self.columns, *([self.date] if self.date else [])])
         try:
-            series, notes = reading.regular(frame, self.columns, self.date, self.date_format, self.freq)
+            series, ordered = reading.regular(frame, self.columns, self.date, self.date_format, self.freq)
             series = reading.replaced(series, self.target, self.replace)
             rows, past = len(series), int(len(series) * (1 - self.test))
             parts = splits.divide(rows, rows - past, self.validation, splits.in_order)
-            series, more = reading.filled(series, self.missing, sorted({int(parts[name][0]) for name in ("val", "test")}))
+            series, gaps = reading.filled(series, self.missing, sorted({int(parts[name][0]) for name in ("val", "test")}))
         except UserError as error:
             raise UserError(f"data.path={self.path}: {error}") from error
-        self.notes += [f"{self.path.name}: {note}" for note in notes + more]
+        self.notes += [f"{self.path.name}: {note}" for note in notes + ordered + gaps]
         self.ends_of = {name: (int(part[0]), int(part[-1]) + 1) for name, part in parts.items()}
         self.ends_of["train"] = self.lags, self.ends_of["train"][1]
         self.check_length(rows)

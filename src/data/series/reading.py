@@ -8,28 +8,27 @@ from typing import Any
 
 import pandas as pd
 
-from src.data import LARGEST
+from src.data import LARGEST, csv_file
 from src.data.series import dates
 from src.errors import UserError
 
 
-def read(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read a CSV file that must have some columns.
+def read(path: Path, columns: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Read a CSV file that must have some columns; see :func:`src.data.csv_file.read`.
 
     Raises:
         UserError: The file cannot be read, or lacks a column.
     """
     try:
-        frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"data.path={path}: cannot be read as CSV ({str(error).splitlines()[0]})") from error
+        frame, notes = csv_file.read(path)
+    except UserError as error:
+        raise UserError(f"data.path={path}: {error}") from error
     if absent := [name for name in columns if name not in frame]:
-        mark = next((mark for mark in ";\t|" if len(frame.columns) == 1 and mark in frame.columns[0]), "")
-        hint = f"; its columns are separated by {mark!r}; separate them by commas" if mark else ""
+        hint = csv_file.separated(list(map(str, frame)))
         raise UserError(
             f"data: {path.name} has no column {', '.join(absent)}; choose from: {', '.join(map(str, frame))}{hint}"
         )
-    return frame
+    return frame, notes
 
 
 def regular(

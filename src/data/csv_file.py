@@ -1,0 +1,89 @@
+"""CSV files from users, as tables; a file whose values would move under another header is refused."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas.errors import ParserError, ParserWarning
+
+from src.errors import UserError
+
+
+def read(path: Path, skip_blank_lines: bool = True, **options: Any) -> tuple[pd.DataFrame, list[str]]:
+    """Read a CSV file with a header.
+
+    Args:
+        path: Path of the file.
+        skip_blank_lines: Ignore blank lines; False reads each as a row without values.
+        options: Further options of :func:`pandas.read_csv`.
+
+    Returns:
+        The rows, numbered from 0 on, and a note if empty columns without a name were left out: a spreadsheet may end each
+        row with a comma.
+
+    Raises:
+        UserError: The file cannot be read, a row has more fields than the header, or two columns have the same name. The
+            sentence does not name the file.
+    """
+    blank = {"skip_blank_lines": skip_blank_lines}
+    try:
+        header = fields(path, 0, **blank)
+        # pandas shifts longer rows to the left by default; with index_col=False it warns if it would lose a value
+        with warnings.catch_warnings(action="error", category=ParserWarning):
+            frame = pd.read_csv(path, index_col=False, **blank, **options)
+        further = len(fields(path, 1, **blank)) - len(header) if len(frame) else 0
+    except (OSError, ValueError, ParserWarning) as error:
+        long = long_row(path) if isinstance(error, ParserError | ParserWarning) else ""
+        raise UserError(long or f"cannot be read as CSV ({str(error).splitlines()[0]})") from error
+    for index, name in enumerate(header):
+        if name.strip() and name in header[:index]:
+            raise UserError(
+                f"columns {header.index(name) + 1} and {index + 1} are both named {name}; give each a name of its own"
+            )
+    unnamed = [
+        column
+        for column, name in zip(frame.columns, header, strict=True)
+        if not name.strip() and (frame[column].isna() | frame[column].eq("")).all()
+    ]
+    count = len(unnamed) + max(0, further)
+    notes = [f"left out: {count} column{'s' * (count > 1)} without a name and without values"] if count else []
+    return frame.drop(columns=unnamed), notes
+
+
+def fields(path: Path, row: int, **options: Any) -> list[str]:
+    """Return the fields of one row of a file as they are written; row 0 is the header."""
+    table = pd.read_csv(path, header=None, skiprows=row, nrows=1, dtype=str, keep_default_na=False, **options)
+    return table.iloc[0].tolist()
+
+
+def long_row(path: Path) -> str:
+    """Name the line of the first row with more fields than the header; return "" if there is none in a text file."""
+    found: list[tuple[bool, int, int]] = []  # whether the further fields are empty, the line, and the number of fields
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file)
+            header = next(row for row in rows if row)
+            line = rows.line_num + 1
+            for row in rows:
+                if len(row) > len(header):
+                    found.append((not any(row[len(header) :]), line, len(row)))
+                line = rows.line_num + 1  # a quoted value may hold line breaks
+    except (UnicodeDecodeError, csv.Error):  # of a compressed file, which pandas reads
+        return ""
+    if not found:
+        return ""
+    _, line, fields = min(found)
+    return (
+        f"line {line} has {fields} fields, and the header has {len(header)}; name every column in the header, and quote "
+        f"a value that holds a comma{separated(header)}"
+    )
+
+
+def separated(header: list[str]) -> str:
+    """Return the advice for columns that are not separated by commas; "" for any other header."""
+    mark = next((mark for mark in ";\t|" if len(header) == 1 and mark in header[0]), "")
+    return f"; its columns are separated by {mark!r}; separate them by commas" if mark else ""
