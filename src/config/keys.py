@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import yaml
 
@@ -106,11 +106,26 @@ def read(words: str) -> Range:
 
 
 @functools.cache
+def stored() -> dict[str, dict[str, str]]:
+    """Return the content of ``conf/ranges.yaml``."""
+    content = yaml.load((CONF / "ranges.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return cast(dict[str, dict[str, str]], content)
+
+
+@functools.cache
 def of_classes() -> dict[str, dict[str, Range]]:
     """Return the ranges of arguments by class; a class of the user's own has none, whatever its arguments are called."""
-    stored = yaml.load((CONF / "ranges.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    rules = {target: arguments for target, arguments in stored.items() if not target.startswith("_")}
+    rules = {target: arguments for target, arguments in stored().items() if not target.startswith("_")}
     return {target: {key: read(words) for key, words in arguments.items()} for target, arguments in rules.items()}
+
+
+def instead(key: str, value: Any) -> str | None:
+    """Return what to do instead of setting a key, or of naming Lightning's class; None if it may be set."""
+    rules = stored()["_instead"]
+    if key.endswith("._target_"):
+        parts = str(value).split(".")  # without the module in which a package defines it
+        return rules.get(".".join([*parts[:3], parts[-1]]))
+    return rules.get(key) or next((rules[group] for group in rules if group[-1] == "." and key.startswith(group)), None)
 
 
 def of_arguments(config: Any, path: str = "") -> dict[str, Range]:
@@ -140,7 +155,6 @@ class Key(NamedTuple):
         path: A path, which a run stores as an absolute one.
         loop: Only the training loop reads it: a baseline, which is fitted in closed form, has none.
         open: An argument of another library's class, which may be added with +; the class itself checks it.
-        instead: What to do instead of setting it.
     """
 
     words: str = ""
@@ -149,7 +163,6 @@ class Key(NamedTuple):
     path: bool = False
     loop: bool = False
     open: bool = False
-    instead: str = ""
 
 
 EXPERIMENT, NOTHING = Key(), Key(changes="nothing")
@@ -172,7 +185,6 @@ KEYS: dict[str, Key] = {
     "logger.": Key(changes="nothing", open=True),
     "accelerator": Key(changes="rounding", resume=True),
     "data.input": Key(f"choice {INPUTS}"),
-    "data.batch_size": Key("whole 1"),
     "data.eval_batch_size": Key("whole 1", changes="rounding"),
     "data.split_seed": Key(SEED, changes="repeat"),
     **dict.fromkeys(("data.path", "data.pickle"), Key(path=True)),
@@ -194,12 +206,7 @@ KEYS: dict[str, Key] = {
     "trainer.precision": TRAINER._replace(words="choice 32-true bf16-mixed 16-mixed", changes="precision"),
     "trainer.limit_val_batches": TRAINER._replace(words="not_negative"),
     **dict.fromkeys(("trainer.limit_train_batches", "trainer.limit_test_batches"), TRAINER._replace(words="positive")),
-    "trainer.accumulate_grad_batches": TRAINER._replace(instead="every batch is a step; take a larger data.batch_size"),
-    "trainer.fast_dev_run": TRAINER._replace(instead="use debug=one_batch"),
-    "trainer.gradient_clip_val": TRAINER._replace(instead="use task.gradient_clip"),
-    "trainer.max_steps": TRAINER._replace(instead="use trainer.max_epochs"),
-    "trainer.overfit_batches": TRAINER._replace(instead="use debug=overfit"),
-    **dict.fromkeys(("repeats", "epochs", "batch_size"), Key("whole 1")),  # of src.reproduce and src.impute
+    **dict.fromkeys(("data.batch_size", *("repeats", "epochs", "batch_size")), Key("whole 1")),  # of reproduce and impute
 }
 
 

@@ -57,7 +57,7 @@ def check_values(config: DictConfig, reference: DictConfig, new: bool = False) -
     for key, value in leaves(plain).items():
         part, _, name = key.partition(".")
         one = part in ("callbacks", "logger") and bool(name) and "." not in name  # one callback, one logger: null is none
-        if new and (instead := keys.of(key).instead):
+        if new and (instead := keys.instead(key, value)):
             raise UserError(f"{key}: {instead}")
         if new and one and value is not None:
             raise UserError(f"{key}={shown(value)}: must be a class with its arguments, as in {key}._target_=...")

@@ -155,16 +155,14 @@ def stored(folder: Path) -> DictConfig:
     return current
 
 
-def epochs(history: pd.DataFrame, monitor: str, higher: bool) -> dict[str, Any]:
-    """Return the keys ``best`` and ``last``: the epoch that is best by ``monitor``, and the last one, with their metrics."""
-
-    def row(epoch: Any) -> dict[str, Any]:
-        metrics = {key: float(value) for key, value in history.loc[epoch].items() if "/" in str(key)}
-        return {"epoch": int(history.loc[epoch, "epoch"])} | metrics
-
-    measured: Any = history[monitor].dropna() if monitor in history else []
-    best = (measured.idxmax() if higher else measured.idxmin()) if len(measured) else None
-    return {"best": None if best is None else row(best), "last": row(history.index[-1]) if len(history) else None}
+def epochs(history: pd.DataFrame, monitor: str, higher: bool, best: int | None = None) -> dict[str, Any]:
+    """Return ``best`` and ``last`` with their metrics: the epoch that is best by ``monitor``, or given, and the last one."""
+    table = history.groupby("epoch").last().filter(like="/").astype(float)
+    measured: Any = table[monitor].dropna() if monitor in table else []
+    if best is None and len(measured):
+        best = measured.idxmax() if higher else measured.idxmin()
+    numbers = {"best": best, "last": table.index[-1] if len(table) else None}
+    return {key: None if n is None else {"epoch": int(n)} | table.loc[n].to_dict() for key, n in numbers.items()}
 
 
 def number(run: Path | str) -> int:

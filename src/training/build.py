@@ -187,8 +187,8 @@ def loading(weights: str) -> Iterator[None]:
         raise UserError(f"{weights} cannot be loaded; it is damaged, or of another network") from error
 
 
-def load_weights(task: Task, checkpoint: Path) -> None:
-    """Load the weights of a checkpoint, as data only: no code in it is run.
+def load_weights(task: Task, checkpoint: Path) -> int | None:
+    """Load the weights of a checkpoint, as data only: no code in it is run. Return its epoch, which a baseline has not.
 
     Raises:
         UserError: The file is missing, damaged, or of another network.
@@ -196,11 +196,13 @@ def load_weights(task: Task, checkpoint: Path) -> None:
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: there is no such checkpoint; the run was stopped before it")
     with loading(f"{checkpoint}:"):
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state = content["state_dict"]
         if (stored := state.get("network._extra_state")) is not None:  # a baseline, in skops' format
             renamed = moved.current_skops(stored.numpy().tobytes())
             state["network._extra_state"] = torch.frombuffer(bytearray(renamed), dtype=torch.uint8)
         task.load_state_dict(state)
+        return cast(int | None, content.get("epoch"))
 
 
 def opened(folder: Path, trust: bool = False) -> tuple[DictConfig, InMemory, Task]:

@@ -36,14 +36,8 @@ class Checkpoint(ModelCheckpoint):
     """Lightning's checkpoint that keeps its best score after the folder of the run was moved or copied."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        old, new = str(state_dict["dirpath"]), str(self.dirpath)
-
-        def moved(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {moved(key): item for key, item in value.items()}
-            return value.replace(old, new, 1) if isinstance(value, str) and value.startswith(old) else value
-
-        super().load_state_dict({key: moved(value) for key, value in state_dict.items()})
+        # paths of the old folder only name its files: Lightning deletes none outside of dirpath
+        super().load_state_dict(state_dict | {"dirpath": self.dirpath})
 
 
 class Averaging(EMAWeightAveraging):
@@ -81,11 +75,13 @@ def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str)
     """Return Lightning's Trainer with the configured callbacks and loggers; it monitors ``config.monitor``."""
     rising = task.higher_is_better[config.monitor.rpartition("/")[2]]
     monitor = {"monitor": config.monitor, "mode": "max" if rising else "min"}
-    checkpoints = {"dirpath": str(folder / "checkpoints")}
+    checkpoints = {"dirpath": str(folder / "checkpoints"), "enable_version_counter": False}
+    # every epoch measures train/, and by default Lightning looks at it only after a validation, unless each epoch has one
+    each = config.monitor.startswith("train/")
     arguments = {
-        "early_stopping": monitor,
-        "best": monitor | checkpoints,
-        "last": checkpoints,
+        "early_stopping": monitor | ({"check_on_train_epoch_end": True} if each else {}),
+        "best": monitor | checkpoints | {"filename": "best"} | ({"save_on_train_epoch_end": True} if each else {}),
+        "last": checkpoints | {"filename": "last", "save_on_train_epoch_end": True},
         "pruning": monitor | {"folder": str(folder)},
     }
     chosen = {name: part for name, part in (config.get("callbacks") or {}).items() if part}

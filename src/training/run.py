@@ -206,7 +206,9 @@ def total(result: dict[str, Any]) -> None:
 
 def test(config: DictConfig, folder: Path, result: dict[str, Any], data: InMemory, task: Task, accelerator: str) -> None:
     """Measure the chosen weights on the test split; write predictions, tables and plots."""
-    load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
+    epoch = load_weights(task, folder / "checkpoints" / f"{config.test_weights}.ckpt")
+    if config.test_weights == "best" and epoch is not None:  # what is tested is the best epoch, whatever has saved it
+        result |= results.epochs(history.load(folder), config.monitor, False, epoch)
     table, result["test"] = task.evaluate(data.batches("test"), accelerator, config.trainer.limit_test_batches)
     metrics, tables = task.after_test(data, table)
     result["test"] |= metrics

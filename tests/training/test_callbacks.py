@@ -9,13 +9,15 @@ import pandas as pd
 import pytest
 import torch
 import torchmetrics
+from conftest import result
 from torch import nn
 
 from src.config.compose import compose
 from src.data.datamodule import InMemory, Spec, Split
 from src.runs import history
+from src.runs import result as results
 from src.tasks.regression import Regression
-from src.training.fit import fit_network
+from src.training.fit import Checkpoint, fit_network
 
 
 class Constant(nn.Module):
@@ -26,7 +28,7 @@ class Constant(nn.Module):
         self.value = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.value.expand(len(x), 1)
+        return self.value * torch.ones(len(x), 1)
 
 
 class Levels(InMemory):
@@ -69,11 +71,11 @@ def plateau(epochs: int, every: int, lr: float) -> list[float]:
     value, best, rates = 0.0, math.inf, []
     for epoch in range(1, epochs + 1):
         rates.append(lr)
-        value += lr
+        before, value = value, value + math.copysign(lr, 10 - value)
         if every and epoch % every:
             continue
         # with no validation it looks at train/loss, which is measured before the epoch's step
-        loss = abs(value - 3) if every else abs(value - lr - 10)
+        loss = abs(value - 3) if every else abs(before - 10)
         lr, best = (lr, loss) if loss < best * (1 - 1e-4) else (lr / 10, best)
     return rates
 
@@ -88,3 +90,34 @@ def test_reduce_on_plateau_sees_each_validation_once(tmp_path: Path, every: int,
     assert history.load(tmp_path)["lr"].tolist() == pytest.approx(rates)
     assert rates[:3] == [lr] * 3
     assert rates[-1] < lr
+
+
+@pytest.mark.parametrize("options", [["trainer.check_val_every_n_epoch=2"], ["trainer.limit_val_batches=0"], []])
+def test_the_best_epoch_by_train_loss_is_kept_and_stops_whichever_epochs_validate(
+    tmp_path: Path, options: list[str]
+) -> None:
+    # the constant before epoch e's step is 4 e, so train/loss is |10 - 4 e|: 2 at epochs 2 and 3, of which the first counts
+    few = ["monitor=train/loss", "trainer.max_epochs=50", "callbacks.early_stopping.patience=3"]
+    assert climb(tmp_path, *few, *options, lr=4.0) == "stopped early"
+    assert history.load(tmp_path)["train/loss"].tolist() == pytest.approx([10, 6, 2, 2, 2, 2], abs=0.01)
+    assert kept(tmp_path, "best")["epoch"] == results.epochs(history.load(tmp_path), "train/loss", False)["best"]["epoch"]
+
+
+def test_no_patience_stops_at_the_first_epoch_that_is_no_better(tmp_path: Path) -> None:
+    assert climb(tmp_path, "callbacks.early_stopping.patience=0", "trainer.max_epochs=50") == "stopped early"
+    assert history.load(tmp_path)["val/loss"].tolist() == pytest.approx([2, 1, 0, 1], abs=0.01)
+
+
+def test_the_best_epoch_of_a_result_is_that_of_the_tested_checkpoint(train) -> None:
+    """A class of one's own in the place of callbacks.best may keep another epoch than the best; the result says which."""
+    other = "callbacks.best._target_=test_callbacks.EveryThird"
+    folder = train("run", "model=linear", "trainer.max_epochs=4", "task.optimizer.lr=0.0001", other)
+    epochs, best = history.load(folder), result(folder)["best"]
+    assert kept(folder, "best")["epoch"] == best["epoch"] == 2
+    assert epochs["val/loss"].idxmin() == 3
+    assert best == {"epoch": 2} | {name: value for name, value in epochs.loc[2].items() if "/" in name}
+
+
+class EveryThird(Checkpoint):
+    def __init__(self, **arguments: Any):
+        super().__init__(**arguments, every_n_epochs=3)
