@@ -104,7 +104,15 @@ def test_debug_configurations_run(train, option: str) -> None:
 
 
 def test_a_network_can_memorise_one_batch(train) -> None:
-    folder = train("run", "debug=overfit", "model=mlp", "data=hitters", "model.dropout=0", "trainer.max_epochs=200")
+    folder = train(
+        "run",
+        "debug=overfit",
+        "model=mlp",
+        "data=hitters",
+        "model.dropout=0",
+        "trainer.max_epochs=100",
+        "task.optimizer.lr=0.01",
+    )
     assert result(folder)["last"]["train/r2"] > 0.95
 
 

@@ -142,6 +142,7 @@ def test_the_waveforms_study_crosses_what_the_sheet_asks_for() -> None:
     assert prod(len(values.split(",")) for values in crossed.values()) == 128
 
 
+@pytest.mark.slow
 def test_a_study_runs_without_m_and_the_command_line_has_the_last_word(call) -> None:
     few = ["data.samples=40", "data.length=8", "model.hidden_size=2", "trainer.max_epochs=1", "callbacks.progress=null"]
     one = ["model.num_layers=1", "task.optimizer.lr=0.01", "task.gradient_clip=null", "task.optimizer.weight_decay=0"]

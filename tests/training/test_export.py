@@ -55,9 +55,8 @@ PAIRINGS = {
 }
 
 
-@pytest.mark.parametrize(
-    "pairing", [name if name == "digits cnn" else pytest.param(name, marks=pytest.mark.slow) for name in PAIRINGS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("pairing", PAIRINGS)
 def test_every_format_agrees_on_every_kind_of_input(call, train, pairing: str) -> None:
     folder = train("run", *SHORT, *PAIRINGS[pairing])
     for form, suffix in SUFFIX.items():
