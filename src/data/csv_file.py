@@ -1,9 +1,10 @@
-"""CSV files from users, as tables; a file whose values would move under another header is refused."""
+"""CSV files as tables: those of users, where no value may move under another header, and predictions of runs."""
 
 from __future__ import annotations
 
 import csv
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from pandas.errors import ParserError, ParserWarning
 from src.errors import UserError
 
 
-def read(path: Path, skip_blank_lines: bool = True, **options: Any) -> tuple[pd.DataFrame, list[str]]:
+def read(path: Path, texts: Iterable[str] = (), skip_blank_lines: bool = True) -> tuple[pd.DataFrame, list[str]]:
     """Read a CSV file with a header.
 
     Args:
         path: Path of the file.
+        texts: Columns to keep as they are written: pandas reads NA, None and null as missing, and 007 as 7.
         skip_blank_lines: Ignore blank lines; False reads each as a row without values.
-        options: Further options of :func:`pandas.read_csv`.
 
     Returns:
         The rows, numbered from 0 on, and a note if empty columns without a name were left out: a spreadsheet may end each
@@ -34,7 +35,9 @@ def read(path: Path, skip_blank_lines: bool = True, **options: Any) -> tuple[pd.
         header = fields(path, 0, **blank)
         # pandas shifts longer rows to the left by default; with index_col=False it warns if it would lose a value
         with warnings.catch_warnings(action="error", category=ParserWarning):
-            frame = pd.read_csv(path, index_col=False, **blank, **options)
+            frame = pd.read_csv(path, index_col=False, **blank)
+            if kept := [name for name in texts if name in frame]:
+                frame[kept] = pd.read_csv(path, index_col=False, usecols=kept, dtype=str, keep_default_na=False, **blank)
         further = len(fields(path, 1, **blank)) - len(header) if len(frame) else 0
     except (OSError, ValueError, ParserWarning) as error:
         long = long_row(path) if isinstance(error, ParserError | ParserWarning) else ""
@@ -45,13 +48,25 @@ def read(path: Path, skip_blank_lines: bool = True, **options: Any) -> tuple[pd.
                 f"columns {header.index(name) + 1} and {index + 1} are both named {name}; give each a name of its own"
             )
     unnamed = [
-        column
-        for column, name in zip(frame.columns, header, strict=True)
-        if not name.strip() and (frame[column].isna() | frame[column].eq("")).all()
+        column for column, name in zip(frame.columns, header, strict=True) if not name.strip() and frame[column].isna().all()
     ]
     count = len(unnamed) + max(0, further)
     notes = [f"left out: {count} column{'s' * (count > 1)} without a name and without values"] if count else []
     return frame.drop(columns=unnamed), notes
+
+
+def predictions(path: Path) -> pd.DataFrame:
+    """Read a table of predictions that a run wrote.
+
+    Names of rows, and classes, are kept as they were written (NA, 007); names that are all whole numbers are numbers.
+    """
+    columns = list(map(str, pd.read_csv(path, nrows=0)))
+    texts = [*columns[:1], *(name for name in columns if name.startswith("class_"))]
+    if any(name.startswith("probability_") for name in columns):
+        texts += ["prediction", "actual"]
+    table = pd.read_csv(path, index_col=0, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
+    numbers = pd.to_numeric(table.index, errors="coerce")
+    return table.set_axis(numbers) if numbers.astype(str).equals(table.index) else table
 
 
 def fields(path: Path, row: int, **options: Any) -> list[str]:

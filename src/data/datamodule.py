@@ -79,6 +79,7 @@ class InMemory(LightningDataModule):
 
     spec: Spec
     feed: nn.Module | None = None
+    texts: tuple[str, ...] = ()  # columns of new rows whose values are kept as they are written
 
     def __init__(
         self,
@@ -119,13 +120,13 @@ class InMemory(LightningDataModule):
         if source.is_dir():
             raise UserError(f"input={source}: is a folder, and this run reads rows of a table; give a CSV file")
         try:
-            frame, notes = csv_file.read(source, skip_blank_lines=False)
+            frame, notes = csv_file.read(source, self.texts, skip_blank_lines=False)
         except UserError as error:
             raise UserError(f"input={source}: {error}") from error
         self.notes += notes
         # a row is named by its line in the file, where a reader will look for it
         frame.index = pd.RangeIndex(2, len(frame) + 2, name="line")
-        frame = frame.dropna(how="all")
+        frame = frame[~(frame.isna() | frame.eq("")).all(axis=1)]
         if frame.empty:
             raise UserError(f"input={source}: has no rows")
         try:

@@ -55,6 +55,7 @@ class Table(InMemory):
         self.inputs = frame.columns.drop(self.target)
         train = frame[self.inputs].iloc[parts["train"]]
         self.levels = {name: sorted(train[name].unique()) for name in train.select_dtypes(exclude=["number", "bool"])}
+        self.texts = tuple(name for name, levels in self.levels.items() if all(isinstance(level, str) for level in levels))
         design, target = self.design(frame), numbers(frame, [self.target])
         self.scaler, self.target_scaler = splits.fit_scaler(design, fitting), splits.fit_scaler(target, fitting)
         self.spec = Spec(
@@ -88,7 +89,9 @@ class Table(InMemory):
         for name, levels in self.levels.items():
             if len(unknown := frame[name][~frame[name].isin(levels)]):
                 row, level = unknown.index[0], unknown.iloc[0]
-                raise UserError(f"row {row}, column {name}: {level} is none of {', '.join(map(str, levels))}")
+                raise UserError(
+                    f"row {row}, column {name}: {level or 'an empty value'} is none of {', '.join(map(str, levels))}"
+                )
         return self.scaled(frame), frame.index
 
 

@@ -124,7 +124,8 @@ def show(result: dict[str, Any], folder: Path) -> None:
     """Print how a run ended: its test metrics, and its folder."""
     if result["test"]:
         compare("test", result["test"], "documented", result["documented"] or {})
-    if (path := folder / "per_class.csv").is_file() and len(classes := pd.read_csv(path, dtype={"class": str})) <= 12:
+    path, kept = folder / "per_class.csv", {"dtype": {"class": str}, "keep_default_na": False}  # a class may be named NA
+    if path.is_file() and len(classes := pd.read_csv(path, **kept)) <= 12:
         listed = Table("class", "precision", "recall", "f1", "test samples", "train samples")
         for name, *figures, support, train in classes.itertuples(index=False):
             listed.add_row(name, *map(figure, figures), f"{support:,}", f"{train:,}")

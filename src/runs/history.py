@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from src.config.overrides import keyed
+from src.data import csv_file
 from src.errors import UserError, sentence
 from src.runs import result as results
 
@@ -29,12 +30,12 @@ def predictions(run: Path | str) -> pd.DataFrame:
     Raises:
         UserError: The folder has none, or a damaged one.
     """
-    return table(Path(run) / "predictions.csv", index_col=0)
+    return table(Path(run) / "predictions.csv", csv_file.predictions)
 
 
-def table(path: Path, **options: Any) -> pd.DataFrame:
+def table(path: Path, reader: Callable[[Path], pd.DataFrame] = pd.read_csv) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, **options)
+        return reader(path)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; give the folder that a run printed") from None
     except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:

@@ -96,14 +96,14 @@ class Classification(Task):
 
     def after_test(self, data: InMemory, predictions: pd.DataFrame) -> tuple[dict[str, float], dict[str, pd.DataFrame]]:
         """Return ``per_class``: precision, recall, F1 and support of each class, and its number of training samples."""
-        from sklearn.metrics import classification_report  # slow to import
+        from sklearn.metrics import precision_recall_fscore_support  # slow to import
 
         names = list(self.spec.classes)
-        report = classification_report(
-            predictions["actual"], predictions["prediction"], labels=names, output_dict=True, zero_division=0
+        figures = precision_recall_fscore_support(
+            predictions["actual"], predictions["prediction"], labels=names, zero_division=0
         )
-        table = pd.DataFrame([report[name] for name in names], index=pd.Index(names, name="class"))
-        table = table.rename(columns={"f1-score": "f1"}).astype({"support": int}).assign(train=self.spec.counts)
+        columns = dict(zip(("precision", "recall", "f1", "support"), figures, strict=True))
+        table = pd.DataFrame(columns, index=pd.Index(names, name="class")).assign(train=self.spec.counts)
         return {}, {"per_class": table}
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from src.data import csv_file
 from src.data.series.csv import Forecast
+from src.data.table import Table
 from src.data.text.imdb import Reviews
 from src.errors import UserError
 
@@ -39,7 +40,7 @@ def test_every_value_stays_under_its_header_or_the_line_is_named(
     path.write_text(text([header, *(row + more for row, more in zip(rows, further, strict=True))]))
     fault = ""
     try:
-        frame, notes = csv_file.read(path, dtype=str, keep_default_na=False)
+        frame, notes = csv_file.read(path, texts=header)
     except UserError as error:
         fault = str(error)
     if not fault:
@@ -103,17 +104,46 @@ def test_a_series_with_trailing_commas_is_learnt_under_its_own_names() -> None:
         data.load()
 
 
-def test_new_rows_with_trailing_commas_are_read_by_their_names() -> None:
+@pytest.fixture
+def reviews() -> Reviews:
+    """Reviews whose inputs are the texts themselves."""
+
     class Read(Reviews):
         spec = type("Spec", (), {"target": "sentiment"})()
 
         def encode(self, frame: pd.DataFrame) -> tuple[list[str], pd.Index]:
             return frame["text"].tolist(), frame.index
 
-    data = Read(".")
+    return Read(".")
+
+
+def test_new_rows_with_trailing_commas_are_read_by_their_names(reviews: Reviews) -> None:
     Path("texts.csv").write_text("text,sentiment\n7,positive,\n9,negative,\n")
-    texts, lines, _ = data.read_new(Path("texts.csv"))
-    assert (list(map(str, texts)), list(lines), data.notes) == (["7", "9"], [2, 3], [NOTE])
+    texts, lines, _ = reviews.read_new(Path("texts.csv"))
+    assert (texts, list(lines), reviews.notes) == (["7", "9"], [2, 3], [NOTE])
     Path("texts.csv").write_text('text,sentiment\n"two\nlines",positive\nA film, good,positive\n')
     with pytest.raises(UserError, match=r"input=texts\.csv: line 4 has 3 fields, and the header has 2"):
-        data.read_new(Path("texts.csv"))
+        reviews.read_new(Path("texts.csv"))
+
+
+MISSING = ["NA", "None", "null", "N/A", "nan", "NaN", "n/a", "<NA>", "#N/A", "NULL", "007", "1.0", "True", "1e5"]
+
+
+def test_every_new_text_is_predicted_whatever_it_says(reviews: Reviews) -> None:
+    Path("texts.csv").write_text("text\n" + "\n".join(MISSING) + "\n\n")  # a blank line is no text
+    texts, lines, said = reviews.read_new(Path("texts.csv"))
+    assert (texts, list(lines)) == (MISSING, list(range(2, 2 + len(MISSING))))
+    assert f"{len(MISSING)} rows" in said
+
+
+def test_categories_of_new_rows_are_those_of_train() -> None:
+    class Named(Table):
+        def frame(self) -> pd.DataFrame:
+            return pd.DataFrame({"kind": MISSING * 4, "size": np.arange(4.0 * len(MISSING))})
+
+    data = Named("size", split_seed=1)
+    data.setup()
+    pd.DataFrame({"kind": data.levels["kind"]}).to_csv("new.csv", index=False)
+    x, rows, _ = data.read_new(Path("new.csv"))
+    expected = np.eye(len(rows))[:, 1:]  # a column for each level but the first, in the order of the levels
+    np.testing.assert_allclose(x.numpy(), data.scaler.transform(expected), rtol=1e-6)

@@ -35,6 +35,8 @@ class Reviews(InMemory):
         split_seed: Seed of that split.
     """
 
+    texts = ("text",)
+
     def __init__(
         self,
         folder: str,
