@@ -23,13 +23,14 @@ SPLITS = ("train", "val", "test")
 Cut = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
 
 
-def divide(rows: int, test: float | np.ndarray, validation: float | str, cut: Cut) -> dict[str, np.ndarray]:
+def divide(rows: int, test: float | np.ndarray, validation: float | str | np.ndarray, cut: Cut) -> dict[str, np.ndarray]:
     """Divide rows into train, validation and test.
 
     Args:
         rows: Number of rows.
         test: Fraction of the rows, number of rows, or the test rows themselves where the source names them.
-        validation: Fraction or number of the remaining rows, or ``test`` to validate on the test rows as some sources do.
+        validation: Fraction or number of the remaining rows, or ``test`` to validate on the test rows as some sources do, or
+            the validation rows themselves where the source names them.
         cut: :func:`in_order` or :func:`at_random`.
 
     Returns:
@@ -40,8 +41,13 @@ def divide(rows: int, test: float | np.ndarray, validation: float | str, cut: Cu
     """
     every = np.arange(rows)
     try:
-        rest, tested = (np.delete(every, test), test) if isinstance(test, np.ndarray) else cut(every, test)
-        train, val = (rest, tested) if isinstance(validation, str) else cut(rest, validation)
+        if isinstance(validation, np.ndarray):
+            every = np.delete(every, validation)
+        rest, tested = (np.setdiff1d(every, test), test) if isinstance(test, np.ndarray) else cut(every, test)
+        if isinstance(validation, np.ndarray):
+            train, val = rest, validation
+        else:
+            train, val = (rest, tested) if isinstance(validation, str) else cut(rest, validation)
         if not (len(train) and len(val) and len(tested)):
             raise ValueError(f"train would have {len(train):,} rows, val {len(val):,} and test {len(tested):,}")
     except ValueError as error:

@@ -6,6 +6,7 @@ import pickle
 import struct
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ from torchvision.transforms import v2
 from src.data.datamodule import Spec
 from src.data.images import decoding
 from src.data.images.decoding import Form, decode
+from src.data.images.folder import Folder
+from src.errors import UserError
 from src.networks.pretrained import Pretrained, architectures
 
 SMALL = ["data=images", "data.resize_size=9", "data.crop_size=8", "model=resnet50", "weights=none", "threads=1"]
@@ -344,6 +347,73 @@ def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
 
 def fresh_and_learnt(network: Pretrained, state: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     return {name: (value, state[f"network.{name}"]) for name, value in network.state_dict().items()}
+
+
+SPLITS = {"train": 9, "valid": 4, "Test": 5}  # images of each of two classes
+
+
+def in_splits(folder: Path, parts: dict[str, int]) -> Folder:
+    """A folder of splits, each with two classes; each image has a grey of its own."""
+    greys = iter(range(250))
+    for part, count in parts.items():
+        for label in ("cat", "dog"):
+            (folder / part / label).mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (8, 8), (next(greys),) * 3).save(folder / part / label / f"{number}.png")
+    return Folder(str(folder), resize_size=8, crop_size=8, test=0.25, validation=0.25, split_seed=3)
+
+
+@pytest.mark.parametrize("given", [["train", "valid", "Test"], ["train", "valid"], ["train", "Test"]], ids="+".join)
+def test_folders_of_splits_are_the_splits_and_no_classes(tmp_path: Path, given: list[str]) -> None:
+    data = in_splits(tmp_path / "pets", {part: SPLITS[part] for part in given})
+    decoding.present(SimpleNamespace(path=data.path, crop_size=8, resize_size=8))
+    data.setup()
+    assert data.spec.classes == ("cat", "dog")
+    assert data.notes[0].startswith(f"pets: the folders {', '.join(given)} are the splits")
+    files = {path.relative_to(data.path).as_posix() for path in data.path.rglob("*.png")}
+    rows = {name: list(split.rows) for name, split in data.splits.items()}
+    assert sorted(row for part in rows.values() for row in part) == sorted(files), "every image is in one split"
+    for name, folder in {"val": "valid", "test": "Test"}.items():
+        source = folder if folder in given else "train"
+        assert {row.partition("/")[0] for row in rows[name]} == {source}
+        if folder in given:
+            assert len(rows[name]) == 2 * SPLITS[folder]
+    assert {row.partition("/")[0] for row in rows["train"]} == {"train"}
+    for split in data.splits.values():
+        for image, label, row in zip(split.x, split.y, split.rows, strict=True):
+            assert data.spec.classes[int(label)] == row.split("/")[1]
+            assert int(image[0, 0, 0]) == Image.open(data.path / row).getpixel((0, 0))[0]
+
+
+def test_folders_of_splits_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    def used(path: Path) -> None:
+        decoding.present(SimpleNamespace(path=path, crop_size=8, resize_size=8))
+        Folder(str(path), resize_size=8, crop_size=8).setup()
+
+    def refused(path: Path) -> str:
+        with pytest.raises(UserError) as caught:
+            used(path)
+        return str(caught.value)
+
+    for part in ("train", "val"):
+        (tmp_path / "flat" / part).mkdir(parents=True)
+        noise().save(tmp_path / "flat" / part / "a.png")
+    assert "train holds no folder of images for each class" in refused(tmp_path / "flat")
+    in_splits(tmp_path / "none", {"val": 1, "test": 1})
+    assert "no train" in refused(tmp_path / "none")
+    in_splits(tmp_path / "more", {"train": 1, "val": 1, "bus": 1})
+    assert "also bus" in refused(tmp_path / "more")
+    in_splits(tmp_path / "twice", {"train": 1, "val": 1, "valid": 1})
+    assert "also val" in refused(tmp_path / "twice")
+    in_splits(tmp_path / "absent", {"train": 3, "test": 3})
+    (tmp_path / "absent" / "test" / "emu").mkdir()
+    noise().save(tmp_path / "absent" / "test" / "emu" / "a.png")
+    assert "the class emu has no image in train" in refused(tmp_path / "absent")
+    in_splits(tmp_path / "loose", {"train": 1, "test": 1})
+    noise().save(tmp_path / "loose" / "train" / "a.png")
+    assert "also a.png" in refused(tmp_path / "loose")
+    in_splits(tmp_path / "vehicles", {"train": 5, "bus": 5})
+    assert decoding.divided(tmp_path / "vehicles") == {}, "a train may be a class"
 
 
 def test_a_frozen_network_learns_its_last_layer_alone(train) -> None:

@@ -16,6 +16,8 @@ from src.errors import UserError
 
 # Formats that are read, recognised by content; Pillow's other formats run programs, or hold other kinds of data.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# Names of folders that hold a split, by the split, whatever their case.
+SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
 MOST_BYTES = 8 * 2**30  # of all images once they are decoded
 
 
@@ -43,6 +45,11 @@ def present(data: Any) -> None:
     if data.crop_size > data.resize_size:
         raise UserError(f"data.crop_size={data.crop_size}: must be at most data.resize_size={data.resize_size}")
     labels = classes(folder)
+    for part in divided(folder).values():
+        if loose := next(filter(opens, files(part, deep=False)), None):
+            raise UserError(
+                f"data.path={part}: holds folders of classes and also {loose.name}, which is in none; move the file"
+            )
     if labels and (loose := next(filter(opens, files(folder, deep=False)), None)):
         raise UserError(
             f"data.path={folder}: holds folders of classes and also {loose.name}, which is in none of them; move the file"
@@ -68,6 +75,31 @@ def classes(folder: Path) -> list[Path]:
     above = {folder.resolve(), *folder.resolve().parents}
     found = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     return sorted(path for path in found if path.resolve() not in above)
+
+
+def divided(folder: Path) -> dict[str, Path]:
+    """Return the folders ``train``, ``val`` and ``test`` by the split, of a folder that has two or more of them.
+
+    They are splits, and their own folders are the classes. A single such name is a class.
+
+    Raises:
+        UserError: There is no folder for train, two for one split, another folder beside them, or one without classes.
+    """
+    folders = classes(folder)
+    found = [(split, path) for split, names in SPLIT_FOLDERS.items() for path in folders if path.name.lower() in names]
+    if len(found) < 2:
+        return {}
+    parts, listed = dict(found), ", ".join(path.name for _, path in found)
+    if others := [path.name for path in folders if path not in parts.values()]:
+        raise UserError(f"data.path={folder}: holds {listed}, which are splits, and also {others[0]}; keep one of the two")
+    if "train" not in parts:
+        raise UserError(f"data.path={folder}: holds {listed}, which are splits, and no train; name a folder train")
+    for path in parts.values():
+        if not classes(path):
+            raise UserError(
+                f"data.path={folder}: {listed} are splits, and {path.name} holds no folder of images for each class"
+            )
+    return parts
 
 
 def files(folder: Path, deep: bool = True) -> list[Path]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from torchvision.models import ResNet50_Weights
 
@@ -14,12 +16,18 @@ from src.data.images.decoding import Form
 from src.data.images.images import Images, Labelled
 from src.errors import UserError
 
+# Keys of the fraction of train that stands in for a split without a folder.
+DRAWN = {"val": "validation", "test": "test"}
+
 
 class Folder(Images):
     """Images in a folder with one folder for each class; or in a folder without, to be named by ImageNet's classes.
 
     Every file that is not hidden counts, by its content; files at any depth below a class folder belong to the class. The
     name of an image is its path below the folder.
+
+    Folders named train and val, test or both are the splits (as :func:`src.data.images.decoding.divided` recognises them),
+    with one folder in each for each class; a split that has no folder is drawn from train.
 
     Args:
         path: Path of the folder.
@@ -57,11 +65,11 @@ class Folder(Images):
             self.splits = {"test": Split(x, torch.full((len(x),), -1), rows)}
 
     def images(self) -> Labelled:
+        parts = decoding.divided(self.path)
+        if parts:
+            return self.divided(parts)
         folders = decoding.classes(self.path)
-        paths = [path for folder in folders for path in decoding.files(folder)]
-        x, rows = self.read(paths, self.path, f"data.path={self.path}")
-        classes = tuple(decoding.name(folder, self.path) for folder in folders)
-        y = torch.tensor([classes.index(row.partition("/")[0]) for row in rows])
+        x, y, rows, classes = self.labelled(folders)
         for name, count in zip(classes, y.bincount(minlength=len(classes)).tolist(), strict=True):
             if count < 3:
                 raise UserError(
@@ -69,3 +77,27 @@ class Folder(Images):
                     "train, val and test"
                 )
         return Labelled(x, y, rows, classes, self.test)
+
+    def divided(self, parts: dict[str, Path]) -> Labelled:
+        """Return the images of folders for train and for val, test or both; what has no folder is drawn from train."""
+        x, y, rows, classes = self.labelled([folder for part in parts.values() for folder in decoding.classes(part)])
+        above = np.array([row.partition("/")[0] for row in rows])
+        of_part = {name: np.flatnonzero(above == decoding.name(part, self.path)) for name, part in parts.items()}
+        counts = y[of_part["train"]].bincount(minlength=len(classes))
+        if not counts.all():
+            raise UserError(
+                f"data.path={self.path}: the class {classes[int(counts.argmin())]} has no image in {parts['train'].name} "
+                "that can be read; give some, or remove the class from the other splits"
+            )
+        drawn = [f"{name} is drawn from train (data.{key})" for name, key in DRAWN.items() if name not in parts]
+        used = ", ".join(part.name for part in parts.values())
+        self.notes.append("; ".join([f"{self.path.name}: the folders {used} are the splits", *drawn]))
+        return Labelled(x, y, rows, classes, of_part.get("test", self.test), of_part.get("val"))
+
+    def labelled(self, folders: list[Path]) -> tuple[torch.Tensor, torch.Tensor, pd.Index, tuple[str, ...]]:
+        """Return the images in folders of classes, their class numbers, their names, and the names of the classes."""
+        paths = [path for folder in folders for path in decoding.files(folder)]
+        x, rows = self.read(paths, self.path, f"data.path={self.path}")
+        classes = tuple(sorted({decoding.name(folder, folder.parent) for folder in folders}))
+        level = len(folders[0].relative_to(self.path).parts) - 1  # of the class in an image's name
+        return x, torch.tensor([classes.index(row.split("/")[level]) for row in rows]), rows, classes

@@ -30,6 +30,7 @@ class Labelled(NamedTuple):
         rows: Names of the images.
         classes: Names of the classes, by number.
         test: Fraction of the images that is drawn for the test, or the rows that the source has set aside for it.
+        validation: Rows that the source has set aside for validation; None where it has none.
     """
 
     x: Tensor
@@ -37,6 +38,7 @@ class Labelled(NamedTuple):
     rows: pd.Index
     classes: tuple[str, ...]
     test: float | np.ndarray
+    validation: np.ndarray | None = None
 
 
 class Feed(nn.Module):
@@ -129,7 +131,8 @@ class Images(InMemory):
     def load(self) -> dict[str, Split]:
         images = self.images()
         cut = splits.at_random(self.split_seed, images.y.numpy())
-        parts = splits.divide(len(images.y), images.test, self.validation, cut)
+        validation = self.validation if images.validation is None else images.validation
+        parts = splits.divide(len(images.y), images.test, validation, cut)
         result = {name: Split(taken(images.x, rows), images.y[rows], images.rows[rows]) for name, rows in parts.items()}
         self.spec = self.described(images.x, images.classes)
         self.feed = self.feeding(result["train"].x, len(images.classes))
