@@ -161,7 +161,8 @@ def epochs(history: pd.DataFrame, monitor: str, higher: bool, best: int | None =
     measured: Any = table[monitor].dropna() if monitor in table else []
     if best is None and len(measured):
         best = measured.idxmax() if higher else measured.idxmin()
-    numbers = {"best": best, "last": table.index[-1] if len(table) else None}
+    # a callback may log rows of its own, numbered by steps: the last row is that of the epoch
+    numbers = {"best": best, "last": history["epoch"].iloc[-1] if len(history) else None}
     return {key: None if n is None else {"epoch": int(n)} | table.loc[n].to_dict() for key, n in numbers.items()}
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -11,7 +12,7 @@ from sklearn.metrics import accuracy_score
 
 from src.errors import UserError
 from src.reporting import plots, significance, summary
-from src.runs import history
+from src.runs import history, result
 from src.tasks.classification import Classification
 
 
@@ -128,3 +129,8 @@ def test_pictures_show_the_frame_they_are_given() -> None:
     runs = pd.DataFrame({"model": ["rnn", "rnn", "ols"], "test.r2": [0.5, 0.3, 0.1]})
     ax = plots.spread(runs, Figure().add_subplot())
     assert [label.get_text() for label in ax.get_yticklabels()] == ["ols", "rnn"]
+
+
+def test_rows_that_a_callback_numbers_by_steps_are_no_epochs() -> None:
+    steps = pd.DataFrame({"epoch": [3, 6, 0, 1], "val/loss": [np.nan, np.nan, 2.0, 1.0]})
+    assert result.epochs(steps, "val/loss", False)["last"] == {"epoch": 1, "val/loss": 1.0}
