@@ -4,7 +4,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
