@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MULTILINE)
 # Long even with one seed and one epoch; by default only their configuration is composed.
 LONG = re.compile(
-    r"-m data=(wordle|hitters|passengers|physionet2012|nyse model=(linear|rnn))|n_trials=40|sweep=waveforms_study"
+    r"-m data=(wordle|hitters|passengers|physionet2012|nyse model=(linear|rnn))|sweep=waveforms_study"
     r"|model=resnet50"
 )
 # The arguments of the runs that are not long.

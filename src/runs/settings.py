@@ -50,10 +50,12 @@ def find(folders: Iterable[Path], wanted: DictConfig, overrides: list[str], **ch
         overrides: Overrides that it was composed from.
         choices: Values that ``result.json`` must have (``data``, ``model``, ``protocol``).
     """
-    usual_metrics = not any("task.metrics." in text for text in overrides)
+    alike = ["callbacks.best.", "callbacks.last."]  # of which earlier versions stored what a run fills in
+    if not any("task.metrics." in text for text in overrides):
+        alike.append("task.metrics.")
 
     def compared(found: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in found.items() if not (usual_metrics and key.startswith("task.metrics."))}
+        return {key: value for key, value in found.items() if not key.startswith(tuple(alike))}
 
     begun, new, usual = None, compared(values(wanted)), compared(values(reference("train", overrides)))
     for folder in folders:
