@@ -12,6 +12,8 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hydra._internal.hydra import Hydra
 from hydra.types import RunMode
@@ -146,3 +148,10 @@ def shell(*command: str, cwd: Path | None = None, root: Path = ROOT, **options: 
     return subprocess.run(
         [sys.executable, *command], cwd=cwd or Path.cwd(), env=environment, capture_output=True, text=True, **options
     )
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+    """The expected calibration error by its definition, with bins that hold their upper end."""
+    cuts = pd.cut(confidence, np.linspace(0, 1, bins + 1), include_lowest=True)
+    each = pd.DataFrame({"sure": confidence, "right": right.astype(float)}).groupby(cuts, observed=True)
+    return float(((each["sure"].mean() - each["right"].mean()).abs() * each.size()).sum() / len(right))

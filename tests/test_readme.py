@@ -107,6 +107,13 @@ def test_a_command_of_the_readme_runs(call, copied, monkeypatch: pytest.MonkeyPa
         assert (status, err) == (0, "")
 
 
+def test_the_files_that_the_readme_names_exist() -> None:
+    new = set(re.findall(r"`([\w/]+\.(?:py|yaml))`:\n\n```", README))  # shown in full, for users to write
+    named = set(re.findall(r"`((?:conf|src|tests|docs|notebooks|benchmarks)/[\w./]+)`", README))
+    assert len(named - new) > 5
+    assert {path for path in named - new if not (ROOT / path).exists()} == set()
+
+
 def shown(path: str) -> str:
     """The code block that README shows for a file."""
     return re.search(rf"`{re.escape(path)}`:?\n\n```\w+\n(.*?)```", README, re.DOTALL)[1]

@@ -1,4 +1,4 @@
-"""What leaves Labbook for other programs: the description of an exported network, and embeddings of samples."""
+"""Data for other programs: the description of an exported network, and the embeddings of samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run shows in the terminal: its first line, the progress bar, the table at its end; and `model.txt`."""
+"""Terminal output of a run: its first line, the progress bar and the final table; and the summary in `model.txt`."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def new_data_set(config: DictConfig) -> InMemory:
 
 def data_set(config: DictConfig) -> InMemory:
     """Return the prepared data of a configuration; consecutive runs of one process on the same data share them."""
-    plain = OmegaConf.to_container(config.data, resolve=True)
+    plain = cast(dict[str, Any], OmegaConf.to_container(config.data, resolve=True))
     return _data_set(json.dumps(plain, sort_keys=True), states(plain))
 
 
@@ -93,11 +93,11 @@ def _data_set(data: str, files: tuple[Any, ...]) -> InMemory:  # `files` only te
     return new_data_set(OmegaConf.create({"data": json.loads(data)}))
 
 
-def states(data: Any) -> tuple[tuple[str, int, int], ...]:
-    """Return size and time of change of every file that a plain configuration names, and of those in folders it names."""
-    named = [Path(value) for value in leaves(data).values() if isinstance(value, str) and os.path.exists(value)]
-    files = [file for path in named for file in (path, *sorted(path.rglob("*"))) if file.exists()]
-    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+def states(data: dict[str, Any]) -> tuple[tuple[str, int, int], ...]:
+    """Return size and time of change of every file that a plain configuration names, and of those below its ``path``."""
+    named = [Path(value) for value in leaves(data).values() if isinstance(value, str) and os.path.isfile(value)]
+    below = sorted(Path(data["path"]).rglob("*")) if os.path.isdir(data.get("path") or "") else []  # not data_dir: large
+    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in (*named, *below) if file.exists())
 
 
 def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Task:

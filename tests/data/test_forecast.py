@@ -16,7 +16,7 @@ from src.errors import UserError
 from src.networks.recurrent import Recurrent
 from src.tasks import rollout
 from src.tasks.rollout import conformal
-from src.training.build import _data_set, build, data_set, load_run
+from src.training.build import build, data_set, load_run
 
 
 def written(values: np.ndarray | list[float], name: str = "series.csv", start: str = "2024-01-01", **more: object) -> str:
@@ -32,11 +32,6 @@ def daily(**options: object) -> Forecast:
     return data
 
 
-@pytest.fixture(autouse=True)
-def no_data_of_another_test() -> None:
-    _data_set.cache_clear()  # the files of two tests have the same name
-
-
 NOISE = np.random.default_rng(0).normal(size=200).round(3)
 DAILY = ["data=csv", "data.path=series.csv", "data.target=units", "data.date=day", "data.lags=5"]
 
@@ -47,7 +42,6 @@ def noise_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("noise")
     days = pd.date_range("2024-01-01", periods=len(NOISE), freq="D").strftime("%Y-%m-%d")
     pd.DataFrame({"day": days, "units": NOISE}).to_csv(folder / "series.csv", index=False)
-    _data_set.cache_clear()
     return train_in(folder, *DAILY, "model=ols")
 
 

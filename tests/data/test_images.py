@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import FILES, ROOT, result, shell
+from conftest import FILES, ROOT, calibration_error, result, shell
 from matplotlib.image import imread
 from sklearn import metrics
 
@@ -305,7 +305,7 @@ def test_metrics_equal_scikit_learns(finished) -> None:
         "macro_f1": metrics.f1_score(actual, said, average="macro"),
         "roc_auc": metrics.roc_auc_score(actual, probabilities, multi_class="ovr"),
         "top_5": metrics.top_k_accuracy_score(actual, probabilities, k=5),
-        "calibration_error": calibration_error(probabilities.max(1), actual == said),
+        "calibration_error": calibration_error(probabilities.max(1), (actual == said).to_numpy()),
     }
     assert {name: test[name] for name in expected} == pytest.approx(expected, abs=1e-5)
     assert 0.5 < test["roc_auc"] < 1
@@ -320,16 +320,9 @@ def test_metrics_of_two_classes_equal_scikit_learns(train) -> None:
         "balanced_accuracy": metrics.balanced_accuracy_score(actual, said),
         "macro_f1": metrics.f1_score(actual, said, average="macro"),
         "roc_auc": metrics.roc_auc_score(actual == "square", score),
-        "calibration_error": calibration_error(score, actual == "square"),
+        "calibration_error": calibration_error(score.to_numpy(), (actual == "square").to_numpy()),
     }
     assert {name: test[name] for name in expected} == pytest.approx(expected, abs=1e-5)
-
-
-def calibration_error(confidence, right, bins: int = 15) -> float:
-    """By its definition: the mean distance, over equally wide bins, of how sure and how right one was."""
-    frame = pd.DataFrame({"sure": np.asarray(confidence), "right": np.asarray(right, dtype=float)})
-    each = frame.groupby(np.ceil(frame["sure"] * bins))
-    return float(((each["sure"].mean() - each["right"].mean()).abs() * each.size()).sum() / len(frame))
 
 
 def test_five_best_of_few_classes_are_no_metric(call, train) -> None:

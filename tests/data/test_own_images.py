@@ -487,7 +487,7 @@ def test_a_table_is_no_folder_and_a_folder_no_table(finished, call, loose: Path)
     Path("new.csv").write_text("a,b\n1,2\n")
     (loose.parent / "empty").mkdir()
     for run, source, says in (
-        (pictures, "new.csv", "reads pictures"),
+        (pictures, "new.csv", "reads images"),
         (pictures, "empty", "holds no images"),
         (table, str(loose), "give a CSV file"),
         (table, "none", "there is no such file"),

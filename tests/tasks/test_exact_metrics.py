@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import result
+from conftest import calibration_error, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
@@ -126,13 +126,6 @@ def test_metrics_of_a_forecast(forecasting: Task, seed: int, rows: int, scale: f
     assert {name: values[name] for name in expected} == pytest.approx(expected, rel=1e-6)
     inside = ((lower <= actual) & (actual <= upper)).mean()
     assert values["coverage"] == pytest.approx(inside, abs=1 / len(actual)), "but for a target on the end of its interval"
-
-
-def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """By its definition, with bins that hold their upper end."""
-    cuts = pd.cut(confidence, np.linspace(0, 1, bins + 1), include_lowest=True)
-    each = pd.DataFrame({"sure": confidence, "right": right.astype(float)}).groupby(cuts, observed=True)
-    return float(((each["sure"].mean() - each["right"].mean()).abs() * each.size()).sum() / len(right))
 
 
 @given(seed=SEEDS, rows=st.integers(2, 60), present=st.integers(1, 7), sharpness=st.floats(0, 300, allow_subnormal=False))

@@ -170,7 +170,7 @@ class Images(InMemory):
     def read_new(self, source: Path) -> tuple[Tensor, pd.Index, str]:
         """Read the images of a folder, or one image."""
         if source.suffix == ".csv":
-            raise UserError(f"input={source}: this run reads pictures; give a folder of them")
+            raise UserError(f"input={source}: this run reads images; give a folder of images")
         paths, root = (decoding.files(source), source) if source.is_dir() else ([source], source.parent)
         x, rows = self.read(paths, root, f"input={source}")
         return x, rows, f"for {len(paths):,} files"

@@ -1,1 +1,1 @@
-"""What people read of a sweep: its progress while it runs, and its summary at its end."""
+"""Output of a sweep: its progress while it runs, and its summary when it has finished."""
