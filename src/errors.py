@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 import sys
+import sysconfig
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
+
+from hydra.errors import InstantiationException
 
 
 class UserError(Exception):
@@ -42,9 +45,35 @@ def own_traceback(error: Exception) -> str:
     """
     frames = traceback.extract_tb(error.__traceback__)
     rooms = [str(Path(__file__).parent / room) for room in ("training", "tasks", "reporting")]
-    own = [frame for frame in frames if not frame.filename.startswith((sys.prefix, sys.base_prefix))]
+    own = [frame for frame in frames if not installed(frame.filename)]
     theirs = [frame for frame in own if not frame.filename.startswith(tuple(rooms))] or own
     if frames and frames[-1] not in theirs:
         theirs.append(frames[-1])
     lines = traceback.format_list(theirs) + traceback.format_exception_only(error)
     return "Traceback (most recent call last):\n" + "".join(lines).rstrip()
+
+
+def cause_of(error: Exception, key: str) -> Exception:
+    """Return the error to show in place of one that was raised while classes of a configuration were called.
+
+    A call that does not fit the signature, or a value that a library's class refuses, is the configuration's fault and
+    becomes a UserError. An error in the project's own code or the user's, ours to mend or theirs, is returned as it is.
+
+    Args:
+        error: The error as it was caught; Hydra wraps what a class raises.
+        key: Part of the configuration to name.
+    """
+    cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+    if isinstance(cause, UserError) or not isinstance(cause, TypeError | ValueError | ImportError | InstantiationException):
+        return cast(Exception, cause)
+    callers = {str(Path(__file__).parent / name) for name in ("training/build.py", "tasks/task.py")}
+    files = {frame.filename for frame in traceback.extract_tb(cause.__traceback__)} - callers
+    if not all(map(installed, files)):
+        return cast(Exception, cause)
+    return UserError(f"{key}: {sentence(error if isinstance(cause, ImportError) else cause)}")
+
+
+def installed(file: str) -> bool:
+    """Return whether a file is Python's or an installed package's, and not Labbook's or the user's."""
+    standard = file.startswith(("<", sysconfig.get_path("stdlib")))
+    return standard or bool({"site-packages", "dist-packages"} & {*Path(file).parts})

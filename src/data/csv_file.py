@@ -1,8 +1,9 @@
-"""CSV files as tables: those of users, where no value may move under another header, and predictions of runs."""
+"""CSV files as tables: those of users, where no value may move under another header, predictions and epochs of runs."""
 
 from __future__ import annotations
 
 import csv
+import io
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -67,6 +68,26 @@ def predictions(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, index_col=0, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
     numbers = pd.to_numeric(table.index, errors="coerce")
     return table.set_axis(numbers) if numbers.astype(str).equals(table.index) else table
+
+
+def epochs(path: Path, dtype: type | None = None) -> pd.DataFrame:
+    """Read a run's ``metrics.csv``: one row per epoch, without a last line that a kill has cut short.
+
+    Earlier versions wrote what callbacks logged into rows of their own, before the task's row or, with its number, after it;
+    the task's has ``seconds``.
+
+    Args:
+        path: Path of the file.
+        dtype: Type of all values, as ``str`` for the texts; None for numbers.
+    """
+    text = path.read_text(encoding="utf-8")
+    table = pd.read_csv(io.StringIO(text[: text.rfind("\n") + 1]), dtype=dtype)
+    if not {"epoch", "seconds"} <= {*table}:
+        return table
+    own, epoch = table["seconds"].notna(), table["epoch"].astype(int)
+    late = ~own & epoch.eq(epoch.where(own).ffill())
+    merged = table.groupby(own.shift(fill_value=False).cumsum() - late).last()
+    return merged.dropna(subset="seconds").reset_index(drop=True)
 
 
 def fields(path: Path, row: int, **options: Any) -> list[str]:

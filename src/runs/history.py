@@ -21,7 +21,7 @@ def load(run: Path | str) -> pd.DataFrame:
     Raises:
         UserError: The folder has no metrics, or damaged ones.
     """
-    return table(Path(run) / "metrics.csv")
+    return table(Path(run) / "metrics.csv", csv_file.epochs)
 
 
 def predictions(run: Path | str) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def predictions(run: Path | str) -> pd.DataFrame:
     return table(Path(run) / "predictions.csv", csv_file.predictions)
 
 
-def table(path: Path, reader: Callable[[Path], pd.DataFrame] = pd.read_csv) -> pd.DataFrame:
+def table(path: Path, reader: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
     try:
         return reader(path)
     except FileNotFoundError:

@@ -157,11 +157,10 @@ def stored(folder: Path) -> DictConfig:
 
 def epochs(history: pd.DataFrame, monitor: str, higher: bool, best: int | None = None) -> dict[str, Any]:
     """Return ``best`` and ``last`` with their metrics: the epoch that is best by ``monitor``, or given, and the last one."""
-    table = history.groupby("epoch").last().filter(like="/").astype(float)
+    table = history.set_index("epoch").filter(like="/").astype(float)
     measured: Any = table[monitor].dropna() if monitor in table else []
     if best is None and len(measured):
         best = measured.idxmax() if higher else measured.idxmin()
-    # a callback may log rows of its own, numbered by steps: the last row is that of the epoch
     numbers = {"best": best, "last": history["epoch"].iloc[-1] if len(history) else None}
     return {key: None if n is None else {"epoch": int(n)} | table.loc[n].to_dict() for key, n in numbers.items()}
 

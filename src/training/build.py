@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import json
 import logging
 import os
 import re
-import sys
-import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +15,6 @@ from typing import Any, cast
 
 import hydra
 import torch
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
@@ -27,7 +23,7 @@ from src.baselines.estimator import Estimator
 from src.config.compose import leaves, options, reference
 from src.config.schema import check_values, trains
 from src.data.datamodule import InMemory
-from src.errors import UserError, sentence
+from src.errors import UserError, cause_of, sentence
 from src.runs import moved
 from src.runs import result as results
 from src.runs.trust import check_objects
@@ -35,7 +31,6 @@ from src.tasks.task import Task
 
 # Keys of the configuration that describe a part (see src.config.schema) and are no argument of its class.
 DESCRIPTIONS = {"input", "kinds", "clips", "present", "accepts", "tasks", "replicas", "needs", "shards", "unlabelled"}
-LIBRARIES = str(Path(torch.__file__).parents[1])  # installed packages, whose files are not the user's own code
 
 
 def quiet() -> None:
@@ -135,25 +130,6 @@ def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Tas
             f"better; monitor another metric, or set higher_is_better in the metric's class"
         )
     return task
-
-
-def cause_of(error: Exception, key: str) -> Exception:
-    """Return the error to show in place of one that was raised while classes of a configuration were called.
-
-    A call that does not fit the signature, or a value that a library's class refuses, is the configuration's fault and
-    becomes a UserError. An error in the project's own code or the user's, ours to mend or theirs, is returned as it is.
-
-    Args:
-        error: The error as it was caught; Hydra wraps what a class raises.
-        key: Part of the configuration to name.
-    """
-    cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-    if isinstance(cause, UserError) or not isinstance(cause, TypeError | ValueError | ImportError | InstantiationException):
-        return cast(Exception, cause)
-    files = {frame.filename for frame in traceback.extract_tb(cause.__traceback__)} - {__file__, inspect.getfile(Task)}
-    if any(not file.startswith((LIBRARIES, sys.base_prefix, "<")) for file in files):
-        return cast(Exception, cause)
-    return UserError(f"{key}: {sentence(error if isinstance(cause, ImportError) else cause)}")
 
 
 def trained_encoder(config: DictConfig, data: InMemory, folder: Path) -> nn.Module:

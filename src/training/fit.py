@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from src.baselines.estimator import Estimator
+from src.data import csv_file
 from src.data.datamodule import BLOCK, InMemory
 from src.errors import UserError, sentence
 from src.tasks.task import Task
@@ -85,7 +86,7 @@ def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str)
         "pruning": monitor | {"folder": str(folder)},
     }
     chosen = {name: part for name, part in (config.get("callbacks") or {}).items() if part}
-    return instantiate(
+    trainer: Trainer = instantiate(
         config.trainer,
         accelerator=accelerator,
         callbacks=[StopOnRequest(), *(instantiate(part, **arguments.get(name, {})) for name, part in chosen.items())],
@@ -93,6 +94,10 @@ def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str)
         enable_progress_bar="progress" in chosen,
         default_root_dir=str(folder),
     )
+    for logger in trainer.loggers:
+        if isinstance(logger, loggers.EpochCSVLogger):
+            logger.trainer = trainer
+    return trainer
 
 
 def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str) -> str:
@@ -101,6 +106,9 @@ def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, ac
         task = copy.deepcopy(task)  # the caller's task keeps whole weights, on its own device
     if config.trainer.get("shards"):
         task.configure_model = functools.partial(distributed.shard, task)  # type: ignore[method-assign]
+    checkpoint = Path(config.resume, "checkpoints", "last.ckpt") if config.resume else None
+    if checkpoint and not distributed.rank(config):
+        rewind(folder, checkpoint)
     trainer = make_trainer(task, config, folder, accelerator)
     data.seed = config.seed
     # blocks of batches save time, but a limited epoch counts batches (1 is one of them, 1.0 all of them), several devices
@@ -108,9 +116,6 @@ def fit_network(task: Task, data: InMemory, config: DictConfig, folder: Path, ac
     whole = isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches == 1.0
     averaging = any(isinstance(callback, WeightAveraging) for callback in getattr(trainer, "callbacks", []))
     data.block = BLOCK if whole and trainer.world_size == 1 and not averaging else 1
-    checkpoint = Path(config.resume, "checkpoints", "last.ckpt") if config.resume else None
-    if checkpoint and not distributed.rank(config):
-        rewind(folder, checkpoint)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         with interrupt.stop_after_epoch(announce=not distributed.rank(config)), distributed.process_group(config):
@@ -138,11 +143,12 @@ def rewind(folder: Path, checkpoint: Path) -> None:
         UserError: One of the two cannot be read.
     """
     try:
-        epochs = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"] + 1
-        lines = (folder / "metrics.csv").read_text().splitlines(keepends=True)
+        last = torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]
+        rows = csv_file.epochs(folder / "metrics.csv", str)
+        kept = rows[rows["epoch"].astype(int) <= last]
     except Exception as error:
         raise UserError(f"resume={folder}: {checkpoint.name} or metrics.csv is missing or damaged") from error
-    (folder / "metrics.csv").write_text("".join(lines[: epochs + 1]))
+    loggers.write(kept, folder / "metrics.csv")
 
 
 def fit_baseline(task: Task, data: InMemory, config: DictConfig, folder: Path, accelerator: str = "cpu") -> str:

@@ -9,45 +9,66 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
-from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+import pandas as pd
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from src.config.compose import leaves
+from src.data import csv_file
+from src.runs import files
 from src.training.build import instantiate
 
 MLFLOW_RUN = "mlflow_run"  # file with the id of the run in MLflow's store
 
 
-class EpochWriter(ExperimentWriter):
-    """Lightning's writer, but it appends to an existing file, keeps the order of the columns, and writes no steps."""
+class EpochCSVLogger(Logger):
+    """One row per epoch in ``save_dir/metrics.csv``: the task's metrics, and beside them what callbacks log in that epoch.
 
-    def _check_log_dir_exists(self) -> None:
-        path = Path(self.metrics_file_path)
-        if path.is_file():
-            with path.open(newline="") as file:
-                self.metrics_keys = next(csv.reader(file), [])
+    Of a value that is logged several times in an epoch, the last is kept. A row is on disk as soon as the task has logged
+    its part, which has ``seconds``. New columns, and callbacks that log after that, have the file written anew.
 
-    def log_metrics(self, metrics_dict: dict[str, Any], step: int | None = None) -> None:
-        self.metrics.append({"epoch": step or 0} | metrics_dict)
+    Attributes:
+        trainer: Trainer that runs the epochs; None for a baseline, which has one row.
+    """
 
-    def _record_new_keys(self) -> set[str]:
-        new = [key for row in self.metrics for key in row if key not in self.metrics_keys]
-        self.metrics_keys.extend(dict.fromkeys(new))
-        return set(new)
-
-
-class EpochCSVLogger(CSVLogger):
-    """Lightning's logger with one row per epoch in ``save_dir/metrics.csv``, on disk as soon as the epoch ends."""
+    name, version, save_dir = "", "", ""
+    trainer: Trainer | None = None
 
     def __init__(self, save_dir: str):
-        super().__init__(save_dir, name="", version="", flush_logs_every_n_steps=1)
+        super().__init__()
+        self.save_dir, self.path = save_dir, Path(save_dir) / "metrics.csv"
+        rows = csv_file.epochs(self.path, str).to_dict("records") if self.path.is_file() else []
+        self.rows: dict[int, dict[str, Any]] = {int(row["epoch"]): row for row in rows}
+        self.columns = list(rows[0]) if rows else []
 
-    @property
-    def experiment(self) -> Any:
-        if self._experiment is None:
-            self._experiment = EpochWriter(log_dir=self.save_dir)
-        return self._experiment
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        """Nothing: ``.hydra/config.yaml`` has the configuration."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        # the step of a callback counts batches; the epoch is the one that has begun last, also after its end
+        begun = self.trainer.fit_loop.epoch_progress.current.ready if self.trainer else 1
+        epoch = {"epoch": max(begun - 1, 0)}
+        values = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
+        before = self.rows.get(epoch["epoch"], {})
+        row = self.rows[epoch["epoch"]] = epoch | values | before | values | epoch  # the task's columns come first
+        if "seconds" not in row:
+            return
+        new = [name for name in row if name not in self.columns]
+        self.columns += new
+        if new or "seconds" in before:
+            write(pd.DataFrame(list(self.rows.values()), columns=self.columns), self.path)
+        else:
+            with self.path.open("a", newline="") as file:
+                csv.writer(file).writerow(row.get(name, math.nan) for name in self.columns)
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a ``metrics.csv``, whole or not at all."""
+    files.write(table.to_csv(index=False, na_rep="nan", lineterminator="\r\n"), path)
 
 
 class TensorBoard(TensorBoardLogger):
@@ -103,21 +124,19 @@ def make(config: DictConfig, folder: Path) -> list[Logger]:
     if not any(isinstance(logger, EpochCSVLogger) for logger in loggers):
         loggers.insert(0, EpochCSVLogger(str(folder)))
     for logger in loggers:
-        if not config.resume and not isinstance(logger, EpochCSVLogger):  # .hydra/config.yaml has the configuration
+        if not config.resume:
             logger.log_hyperparams(leaves(OmegaConf.to_container(config, resolve=True)))
     return loggers
 
 
 def finish(config: DictConfig, folder: Path, result: dict[str, Any]) -> None:
     """Add test metrics, status, files and plots to the run in MLflow's store, if it has begun one."""
-    address = next(
-        (part.tracking_uri for part in (config.get("logger") or {}).values() if part and "tracking_uri" in part), None
-    )
-    if address is None or not (folder / MLFLOW_RUN).is_file():
+    addresses = [part.tracking_uri for part in (config.get("logger") or {}).values() if part and "tracking_uri" in part]
+    if not addresses or not (folder / MLFLOW_RUN).is_file():
         return
     from mlflow.tracking import MlflowClient
 
-    client, run = MlflowClient(store(address)), (folder / MLFLOW_RUN).read_text()
+    client, run = MlflowClient(store(addresses[0])), (folder / MLFLOW_RUN).read_text()
     for name, value in without_nan(result["test"] or {}).items():
         client.log_metric(run, f"test/{name}", value, step=0)
     for key in ("data", "model", "protocol", "seed", "status"):

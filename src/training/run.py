@@ -19,7 +19,7 @@ from src.config.compose import leaves, reference
 from src.config.overrides import key as key_of
 from src.config.schema import trains
 from src.data.datamodule import InMemory
-from src.errors import UserError, sentence
+from src.errors import UserError, cause_of, sentence
 from src.reporting import run_figures, summary
 from src.runs import history
 from src.runs import result as results
@@ -27,7 +27,7 @@ from src.runs.settings import absolute
 from src.runs.trust import check_objects
 from src.tasks.task import Task
 from src.training import initial_weights, loggers
-from src.training.build import build, cause_of, data_set, load_weights, quiet, settle
+from src.training.build import build, data_set, load_weights, quiet, settle
 from src.training.fit import device, fit_baseline, fit_network
 
 # Trains a task on data by epochs: (task, data, config, folder, accelerator) -> the run's status, and the seconds of the fit.
@@ -178,8 +178,7 @@ def experiment(config: DictConfig, folder: Path, result: dict[str, Any], fit: Fi
         result["status"], result["seconds"]["fit"] = fit(task, data, config, folder, accelerator)
         if not network:
             result["parameters"] = summary.describe(task, data, folder)
-        if task.pruned:
-            result["pruned"] = True
+        result |= {"pruned": True} if task.pruned else {}
         higher = bool(results.higher_is_better(result, config.monitor))
         result |= results.epochs(history.load(folder), config.monitor, higher)
         total(result)

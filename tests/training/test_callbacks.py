@@ -10,6 +10,7 @@ import pytest
 import torch
 import torchmetrics
 from conftest import result
+from lightning.pytorch import Callback
 from torch import nn
 
 from src.config.compose import compose
@@ -17,7 +18,8 @@ from src.data.datamodule import InMemory, Spec, Split
 from src.runs import history
 from src.runs import result as results
 from src.tasks.regression import Regression
-from src.training.fit import Checkpoint, fit_network
+from src.training.build import quiet
+from src.training.fit import Checkpoint, fit_network, rewind
 
 
 class Constant(nn.Module):
@@ -46,6 +48,8 @@ class Levels(InMemory):
 def climb(folder: Path, *overrides: str, lr: float = 1.0, scheduler: Any = None) -> str:
     """Train a constant from 0: with an absolute loss and plain SGD it grows by the learning rate in every epoch."""
     config = compose("train", list(overrides))
+    quiet()
+    folder.mkdir(exist_ok=True)
     data = Levels(batch_size=4)
     data.setup()
     metrics: Any = dict.fromkeys(config.task.metrics, torchmetrics.MeanAbsoluteError())
@@ -121,3 +125,85 @@ def test_the_best_epoch_of_a_result_is_that_of_the_tested_checkpoint(train) -> N
 class EveryThird(Checkpoint):
     def __init__(self, **arguments: Any):
         super().__init__(**arguments, every_n_epochs=3)
+
+
+class Notes(Callback):
+    """Logs at every moment at which a callback can, by the logger itself and by the module's own log."""
+
+    def __init__(self, **values: Any):
+        self.values = values
+
+    def note(self, trainer: Any, moment: str) -> None:
+        trainer.logger.log_metrics({moment: trainer.current_epoch}, step=trainer.global_step)
+
+    def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
+        self.note(trainer, "begun")
+
+    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
+        self.note(trainer, "batch")
+        module.log("twice", torch.tensor(float(trainer.global_step)), on_step=True, on_epoch=False)
+
+    def on_validation_epoch_end(self, trainer: Any, module: Any) -> None:
+        module.log("validating", float(trainer.current_epoch))
+
+    def on_validation_end(self, trainer: Any, module: Any) -> None:
+        self.note(trainer, "validated")
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        self.note(trainer, "trained")
+        module.log("ended", float(trainer.current_epoch))
+        if trainer.current_epoch:
+            self.note(trainer, "later")
+
+    def on_train_end(self, trainer: Any, *_: Any) -> None:
+        trainer.logger.log_metrics({"end": 1.0})
+
+
+LOGGING = [
+    *(f"+callbacks.{name}._target_=lightning.pytorch.callbacks.LearningRateMonitor" for name in ("by_epoch", "by_step")),
+    *(f"+callbacks.by_{interval}.logging_interval={interval}" for interval in ("epoch", "step")),
+    "+callbacks.device._target_=lightning.pytorch.callbacks.DeviceStatsMonitor",
+    "+callbacks.notes._target_=test_callbacks.Notes",
+    "trainer.limit_train_batches=4",
+]
+
+
+def test_what_callbacks_log_is_in_the_row_of_its_epoch_also_of_a_resumed_run(tmp_path: Path) -> None:
+    climb(tmp_path / "six", *LOGGING, "trainer.max_epochs=6")
+    climb(tmp_path / "half", *LOGGING, "trainer.max_epochs=3")
+    climb(tmp_path / "half", *LOGGING, "trainer.max_epochs=6", f"resume={tmp_path}/half")
+    climb(tmp_path / "plain", "trainer.max_epochs=6", "trainer.limit_train_batches=4")
+    six, half, plain = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("six", "half", "plain"))
+    assert six["epoch"].tolist() == list(range(6))
+    for moment in ("begun", "batch", "validating", "validated", "trained", "ended"):
+        assert six[moment].tolist() == list(range(6)), moment
+    assert six["later"].isna().tolist() == [True] + [False] * 5
+    assert six["twice"].is_monotonic_increasing
+    assert six["end"].notna().tolist() == [False] * 5 + [True]
+    assert half["end"].notna().tolist() == [False, False, True] * 2
+    assert six["lr-SGD"].tolist() == six["lr"].tolist()
+    measured = ["seconds", "end", *(name for name in six if name.startswith("DeviceStatsMonitor"))]
+    assert len(measured) > 5
+    pd.testing.assert_frame_equal(six.drop(columns=measured), half.drop(columns=measured))
+    assert list(six) == list(half)
+    pd.testing.assert_frame_equal(plain.drop(columns="seconds"), six[list(plain)].drop(columns="seconds"))
+
+
+def test_a_metrics_file_of_an_earlier_version_loses_no_epoch(tmp_path: Path) -> None:
+    """It had a row of each callback's log, numbered by steps, before the task's; a kill has cut the last line."""
+    climb(tmp_path, "trainer.max_epochs=3", "trainer.limit_train_batches=4")
+    path = tmp_path / "metrics.csv"
+    plain, (header, *rows) = pd.read_csv(path), path.read_text().splitlines()
+    blank = "," * header.count(",")
+    lines = [f"{header},lr-SGD,late"]
+    for epoch, row in enumerate(rows):
+        lines += [f"{4 * epoch}{blank},0.5,", f"{4 * epoch + 1}{blank},0.{epoch},", f"{row},,", f"{epoch}{blank},,{epoch}.25"]
+    path.write_text("\n".join([*lines, "12" + blank + ",0.7,", rows[-1][:9]]))
+    told = history.load(tmp_path)
+    assert told["lr-SGD"].tolist() == [0.0, 0.1, 0.2]
+    assert told["late"].tolist() == [0.25, 1.25, 2.25]
+    pd.testing.assert_frame_equal(told[list(plain)], plain)
+    for last in (2, 1):
+        torch.save({"epoch": last}, tmp_path / "some.ckpt")
+        rewind(tmp_path, tmp_path / "some.ckpt")
+        pd.testing.assert_frame_equal(pd.read_csv(path), told[: last + 1])
