@@ -29,17 +29,15 @@ class EpochCSVLogger(Logger):
 
     Of a value that is logged several times in an epoch, the last is kept. A row is on disk as soon as the task has logged
     its part, which has ``seconds``. New columns, and callbacks that log after that, have the file written anew.
-
-    Attributes:
-        trainer: Trainer that runs the epochs; None for a baseline, which has one row.
     """
 
     name, version, save_dir = "", "", ""
-    trainer: Trainer | None = None
+    trainer: Trainer | None = None  # it runs the epochs; a baseline, which has one row, has none
 
     def __init__(self, save_dir: str):
         super().__init__()
         self.save_dir, self.path = save_dir, Path(save_dir) / "metrics.csv"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         rows = csv_file.epochs(self.path, str).to_dict("records") if self.path.is_file() else []
         self.rows: dict[int, dict[str, Any]] = {int(row["epoch"]): row for row in rows}
         self.columns = list(rows[0]) if rows else []
@@ -119,8 +117,7 @@ def without_nan(metrics: dict[str, Any]) -> dict[str, float]:
 
 def make(config: DictConfig, folder: Path) -> list[Logger]:
     """Return the configured loggers with the configuration logged; one that writes ``metrics.csv`` is always among them."""
-    parts = [part for part in (config.get("logger") or {}).values() if part]
-    loggers = [instantiate(part, save_dir=str(folder)) for part in parts]
+    loggers = [instantiate(part, save_dir=str(folder)) for part in (config.get("logger") or {}).values() if part]
     if not any(isinstance(logger, EpochCSVLogger) for logger in loggers):
         loggers.insert(0, EpochCSVLogger(str(folder)))
     for logger in loggers:

@@ -10,6 +10,7 @@ from sklearn import metrics
 
 from src.config.compose import compose
 from src.data.datamodule import Batches
+from src.tasks import weighting
 from src.training.build import load_run
 
 
@@ -65,6 +66,25 @@ def test_training_options_change_training(train) -> None:
     for name, values in seen.items():
         assert values[-1] != pytest.approx(plain[-1], rel=1e-6), name
     assert seen["clip"][-1] > seen["sgd"][-1], "a gradient clipped to almost nothing must learn more slowly"
+
+
+def test_rare_classes_are_weighed_once(call) -> None:
+    """torch multiplies smoothed targets by the weights of their classes, so 0.05 of a rare class becomes 84 % of it."""
+    logits = torch.zeros(1, 2, requires_grad=True)
+    loss = torch.nn.CrossEntropyLoss(torch.tensor([1 / 0.99, 1 / 0.01]) / 2, label_smoothing=0.1)
+    for _ in range(500):
+        (step,) = torch.autograd.grad(loss(logits, torch.tensor([0])), logits)
+        logits = (logits - step).detach().requires_grad_()
+    assert logits.detach().softmax(1)[0, 1] == pytest.approx(0.839, abs=1e-3)
+
+    few = ["data=digits", "model=linear", "hydra.run.dir=run"]
+    for weights in ("balanced", "[1,1,1,1,1,1,1,1,1,9]"):
+        for other in ("data.sampler=balanced", "task.loss.label_smoothing=0.1"):
+            status, _, err = call(*few, f"task.class_weights={weights}", other)
+            assert (status, err.count("\n")) == (2, 1), err
+            assert err.startswith(f"error: {other} task.class_weights=")
+    assert not Path("run").exists()
+    weighting.check(compose("train", [*few[:2], "data.sampler=balanced", "task.loss.label_smoothing=0.1"]))
 
 
 @pytest.mark.slow

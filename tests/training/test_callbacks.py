@@ -49,7 +49,6 @@ def climb(folder: Path, *overrides: str, lr: float = 1.0, scheduler: Any = None)
     """Train a constant from 0: with an absolute loss and plain SGD it grows by the learning rate in every epoch."""
     config = compose("train", list(overrides))
     quiet()
-    folder.mkdir(exist_ok=True)
     data = Levels(batch_size=4)
     data.setup()
     metrics: Any = dict.fromkeys(config.task.metrics, torchmetrics.MeanAbsoluteError())
@@ -197,7 +196,8 @@ def test_a_metrics_file_of_an_earlier_version_loses_no_epoch(tmp_path: Path) -> 
     blank = "," * header.count(",")
     lines = [f"{header},lr-SGD,late"]
     for epoch, row in enumerate(rows):
-        lines += [f"{4 * epoch}{blank},0.5,", f"{4 * epoch + 1}{blank},0.{epoch},", f"{row},,", f"{epoch}{blank},,{epoch}.25"]
+        steps = [f"{4 * epoch}{blank},0.5,", f"{4 * epoch + 1}{blank},0.{epoch},"]
+        lines += [*steps, f"{row},,", f"{epoch}{blank},,{epoch}.25"]
     path.write_text("\n".join([*lines, "12" + blank + ",0.7,", rows[-1][:9]]))
     told = history.load(tmp_path)
     assert told["lr-SGD"].tolist() == [0.0, 0.1, 0.2]
