@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import io
+import lzma
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ import pandas as pd
 from pandas.errors import ParserError, ParserWarning
 
 from src.errors import UserError
+
+OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 def read(path: Path, texts: Iterable[str] = (), skip_blank_lines: bool = True) -> tuple[pd.DataFrame, list[str]]:
@@ -24,8 +29,8 @@ def read(path: Path, texts: Iterable[str] = (), skip_blank_lines: bool = True) -
         skip_blank_lines: Ignore blank lines; False reads each as a row without values.
 
     Returns:
-        The rows, numbered from 0 on, and a note if empty columns without a name were left out: a spreadsheet may end each
-        row with a comma.
+        The rows, named by the line of the file that each begins on, and a note if empty columns without a name were left
+        out: a spreadsheet may end each row with a comma.
 
     Raises:
         UserError: The file cannot be read, a row has more fields than the header, or two columns have the same name. The
@@ -53,7 +58,7 @@ def read(path: Path, texts: Iterable[str] = (), skip_blank_lines: bool = True) -
     ]
     count = len(unnamed) + max(0, further)
     notes = [f"left out: {count} column{'s' * (count > 1)} without a name and without values"] if count else []
-    return frame.drop(columns=unnamed), notes
+    return frame.drop(columns=unnamed).set_axis(lines(path, len(frame), **blank)), notes
 
 
 def predictions(path: Path) -> pd.DataFrame:
@@ -96,20 +101,34 @@ def fields(path: Path, row: int, **options: Any) -> list[str]:
     return table.iloc[0].tolist()
 
 
+def records(path: Path, skip_blank_lines: bool = True) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row, the header first, and the line that it begins on."""
+    with OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8-sig", newline="") as file:
+        rows, line = csv.reader(file), 1
+        for row in rows:
+            blank = not row or (len(row) == 1 and row[0] != "" and not row[0].strip(" \t"))  # as pandas understands it
+            if not (blank and skip_blank_lines):
+                yield line, row
+            line = rows.line_num + 1  # a quoted value may hold line breaks
+
+
+def lines(path: Path, count: int, skip_blank_lines: bool) -> pd.Index:
+    """Return the line that each of ``count`` rows begins on; they are counted in a file that only pandas can read."""
+    try:
+        found = [line for line, _ in records(path, skip_blank_lines)][1:]
+    except (UnicodeDecodeError, csv.Error):
+        found = []
+    return pd.Index(found if len(found) == count else range(2, count + 2), name="line")
+
+
 def long_row(path: Path) -> str:
     """Name the line of the first row with more fields than the header; return "" if there is none in a text file."""
-    found: list[tuple[bool, int, int]] = []  # whether the further fields are empty, the line, and the number of fields
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file)
-            header = next(row for row in rows if row)
-            line = rows.line_num + 1
-            for row in rows:
-                if len(row) > len(header):
-                    found.append((not any(row[len(header) :]), line, len(row)))
-                line = rows.line_num + 1  # a quoted value may hold line breaks
-    except (UnicodeDecodeError, csv.Error):  # of a compressed file, which pandas reads
+        (_, header), *rows = records(path)
+    except (UnicodeDecodeError, csv.Error):  # of an archive, which pandas reads
         return ""
+    # whether the further fields are empty, the line, and the number of fields
+    found = [(not any(row[len(header) :]), line, len(row)) for line, row in rows if len(row) > len(header)]
     if not found:
         return ""
     _, line, fields = min(found)

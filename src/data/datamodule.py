@@ -124,8 +124,6 @@ class InMemory(LightningDataModule):
         except UserError as error:
             raise UserError(f"input={source}: {error}") from error
         self.notes += notes
-        # a row is named by its line in the file, where a reader will look for it
-        frame.index = pd.RangeIndex(2, len(frame) + 2, name="line")
         frame = frame[~(frame.isna() | frame.eq("")).all(axis=1)]
         if frame.empty:
             raise UserError(f"input={source}: has no rows")
@@ -212,7 +210,7 @@ def numbers(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
         row = bad[column].idxmax()
         count = int(bad.to_numpy().sum())
         raise UserError(
-            f"row {row}, column {column}: {frame.at[row, column]} is not a finite number"
+            f"{frame.index.name or 'row'} {row}, column {column}: {frame.at[row, column]} is not a finite number"
             + (f" ({count} such values in all)" if count > 1 else "")
         )
     return converted

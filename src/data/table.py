@@ -88,9 +88,9 @@ class Table(InMemory):
         require(frame, list(self.inputs), allowed=[self.target])
         for name, levels in self.levels.items():
             if len(unknown := frame[name][~frame[name].isin(levels)]):
-                row, level = unknown.index[0], unknown.iloc[0]
+                place, level = f"{frame.index.name or 'row'} {unknown.index[0]}", unknown.iloc[0]
                 raise UserError(
-                    f"row {row}, column {name}: {level or 'an empty value'} is none of {', '.join(map(str, levels))}"
+                    f"{place}, column {name}: {level or 'an empty value'} is none of {', '.join(map(str, levels))}"
                 )
         return self.scaled(frame), frame.index
 

@@ -37,7 +37,10 @@ def test_every_value_stays_under_its_header_or_the_line_is_named(
     header = [f"c{number}" for number in range(columns)]
     rows = [[data.draw(st.sampled_from(["1", "x"])), *(data.draw(cells) for _ in header[1:])] for _ in range(count)]
     further = [data.draw(st.sampled_from([[], [""], ["9"], ["", "9"]])) for _ in rows]
-    path.write_text(text([header, *(row + more for row, more in zip(rows, further, strict=True))]))
+    blank = ["\n" * data.draw(st.integers(0, 2)) for _ in rows]
+    written = [before + text([row + more]) for before, row, more in zip(blank, rows, further, strict=True)]
+    path.write_text(text([header]) + "".join(written))
+    lines = [2 + len(blank[at]) + "".join(written[:at]).count("\n") for at in range(count)]
     fault = ""
     try:
         frame, notes = csv_file.read(path, texts=header)
@@ -46,12 +49,12 @@ def test_every_value_stays_under_its_header_or_the_line_is_named(
     if not fault:
         assert not any(map(any, further)), "a value would be lost"
         assert frame.to_numpy().tolist() == rows
+        assert frame.index.tolist() == lines
         assert notes == ([NOTE] if any(further) else [])
         return
     longer = [index for index, more in enumerate(further) if more]
     at = next((index for index in longer if any(further[index])), longer[0])
-    line = 2 + sum(text([row + more]).count("\n") for row, more in list(zip(rows, further, strict=True))[:at])
-    assert fault.startswith(f"line {line} has {columns + len(further[at])} fields, and the header has {columns};")
+    assert fault.startswith(f"line {lines[at]} has {columns + len(further[at])} fields, and the header has {columns};")
 
 
 @pytest.mark.parametrize("first", [[1, 3, 5], [0, 1, 2], [4, 1, 9]])
@@ -85,8 +88,8 @@ def test_a_compressed_file_is_read_or_refused_like_any_other(tmp_path: Path) -> 
     path = tmp_path / "rows.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n1,2,\n"))
     assert csv_file.read(path)[0].to_dict("list") == {"a": [1], "b": [2]}
-    path.write_bytes(gzip.compress(b"a,b\n1,2,3\n"))
-    with pytest.raises(UserError, match="cannot be read as CSV"):
+    path.write_bytes(gzip.compress(b"a,b\n\n1,2,3\n"))
+    with pytest.raises(UserError, match="line 3 has 3 fields"):
         csv_file.read(path)
 
 

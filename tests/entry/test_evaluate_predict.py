@@ -118,9 +118,9 @@ def test_predictions_of_a_table_need_no_target(copied, call, model: str) -> None
 BAD_ROWS = [
     (lambda frame: frame.drop(columns="Hits"), ["missing column Hits"]),
     (lambda frame: frame.assign(Shoe=9), ["unknown column Shoe"]),
-    (lambda frame: frame.assign(Hits=["many", 1, 2]), ["row 2", "column Hits", "many"]),
-    (lambda frame: frame.assign(Runs=[1, None, 2]), ["row 3", "column Runs", "nan"]),
-    (lambda frame: frame.assign(League=["A", "N", "X"]), ["row 4", "column League", "X", "A, N"]),
+    (lambda frame: frame.assign(Hits=["many", 1, 2]), ["line 2", "column Hits", "many"]),
+    (lambda frame: frame.assign(Runs=[1, None, 2]), ["line 3", "column Runs", "nan"]),
+    (lambda frame: frame.assign(League=["A", "N", "X"]), ["line 4", "column League", "X", "A, N"]),
     (lambda frame: frame.iloc[:0], ["no rows"]),
 ]
 
@@ -142,7 +142,7 @@ def test_misread_files_are_refused(copied, call) -> None:
     spoilt = {
         "line 2 has 6 fields, and the header has 5": [lines[0], *(line + ",9" for line in lines[1:])],
         "the days must follow one another": [lines[0], *reversed(lines[1:])],
-        "row 12, column DJ_return": [
+        "line 12, column DJ_return": [
             *lines[:9],
             "",
             *lines[9:10],

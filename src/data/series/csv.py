@@ -28,10 +28,11 @@ class Forecast(InMemory):
         target: Column to predict.
         features: Columns that the windows hold; null is the target alone, and lets a forecast feed on itself.
         date: Column of dates, in order, oldest or newest first; null numbers the rows.
-        date_format: Format of the dates, as for ``strptime`` (%d.%m.%Y); null reads dates that begin with the year.
+        date_format: Format of the dates, as for ``strptime`` (%d.%m.%Y); null reads dates that need no guess: they have a
+            year of four digits, and begin with it or name the month.
         freq: Frequency of the dates as pandas names it (``D``, ``MS``); null infers it.
         missing: Treatment of missing dates and values: refuse, previous (the value before), or interpolate.
-        replace: Corrected values of the target, by date (or row number).
+        replace: Corrected values of the target, by date (or row number); of new rows, those by date.
         windows: ``fixed`` lengths, or ``prefixes``: to train on, ``ends`` random ends and from each the last 1, 2, …,
             ``lags`` steps before it, padded with zeros at their end (the way of seed 001).
         lags: Steps of a window; of prefixes, the most.
@@ -76,7 +77,7 @@ class Forecast(InMemory):
             raise UserError("data.path: is missing; give a file, as in data.path=series.csv")
         self.path, self.target, self.features = Path(path), target, list(features or [target])
         self.date, self.freq, self.missing, self.replace = date, freq, missing, replace or {}
-        self.date_format = date_format
+        self.date_format, self.texts = date_format, (date,) if date else ()
         self.prefixes, self.lags, self.horizon, self.ends, self.season = windows == "prefixes", lags, horizon, ends, season
         self.every_step = every_step or self.prefixes
         self.test, self.validation, self.scaling, self.split_seed = test, validation, scaling, split_seed
@@ -85,10 +86,10 @@ class Forecast(InMemory):
         self.alone = self.columns == self.features == [target]
 
     def load(self) -> dict[str, Split]:
-        frame, notes = reading.read(self.path, [*self.columns, *([self.date] if self.date else [])])
+        frame, notes = reading.read(self.path, [*self.columns, *self.texts], self.texts)
         try:
             series, ordered = reading.regular(frame, self.columns, self.date, self.date_format, self.freq)
-            series = reading.replaced(series, self.target, self.replace)
+            series = reading.replaced(series, self.target, self.replace, self.date_format)
             rows, past = len(series), int(len(series) * (1 - self.test))
             parts = splits.divide(rows, rows - past, self.validation, splits.in_order)
             series, gaps = reading.filled(series, self.missing, sorted({int(parts[name][0]) for name in ("val", "test")}))
@@ -166,10 +167,15 @@ class Forecast(InMemory):
         return Split(x, y, self.index[ends], time)
 
     def encode(self, frame: pd.DataFrame) -> tuple[Tensor, pd.Index]:
-        """Return every window of ``lags`` rows of new values, named by the date (or line) that follows it."""
-        require(frame, [*self.features, *([self.date] if self.date else [])], allowed=list(frame.columns))
-        series, _ = reading.regular(frame, self.features, self.date, self.date_format, self.freq)
-        series, _ = reading.filled(series, self.missing, [])
+        """Return every window of ``lags`` rows of new values, named by the date (or row number) that follows it."""
+        require(frame, [*self.features, *self.texts], allowed=list(frame.columns))
+        # spaced as the run's own: what is missing cannot be told from the new dates alone
+        freq = self.freq or getattr(self.index, "freq", None)
+        series, ordered = reading.regular(frame, self.features, self.date, self.date_format, freq)
+        if self.date and self.target in self.features:
+            series = reading.replaced(series, self.target, self.replace, self.date_format, whole=False)
+        series, gaps = reading.filled(series, self.missing, [])
+        self.notes += ordered + gaps
         if len(series) < self.lags:
             raise UserError(f"{len(series)} rows are too few for one window; give at least {self.lags}")
         names = series.index.append(dates.after(series.index, 1, self.freq))[self.lags :]

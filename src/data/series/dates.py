@@ -11,37 +11,61 @@ import pandas as pd
 
 from src.errors import UserError
 
-AMBIGUOUS = re.compile(r"\s*\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
+AMBIGUOUS = re.compile(r"\s*\d{1,2}[./\s-]\d{1,2}[./\s-]\d{4}")
+# Dates that leave nothing to guess: with a year of four digits, and the month behind it or named. pandas also reads others:
+# it makes 2049 of 49, the year 1 of no year, and today of a time.
+MONTH, DAY = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?", r"\d{1,2}(?:st|nd|rd|th)?"
+CLEAR = re.compile(
+    rf"""\s*(?:
+        \d{{4}} | \d{{8}}                                                            # 2024; 20240131
+      | \d{{4}}-?Q[1-4]                                                            # 2024Q1
+      | \d{{4}}[-/\s](?:\d{{1,2}}|{MONTH})                                          # 2024-01; 2024 Jan
+      | \d{{4}}[-/.\s](?:\d{{1,2}}|{MONTH})[-/.\s]\d{{1,2}}                         # 2024-01-31; 2024-Jan-31
+      | \d{{1,2}}[-/]\d{{4}}                                                       # 01/2024
+      | (?:[a-z]+,?\s+)?(?:{DAY}[-/.\s]*(?:of\s)?)?{MONTH}[-/.,\s]*\d{{4}}         # Jan-2024; Wed, 31 Jan 2024
+      | (?:[a-z]+,?\s+)?{MONTH}\s*{DAY},?\s+(?:\d+:[\d:.]+\s+)?\d{{4}}            # Jan 31, 2024; Wed Jan 31 10:00:00 2024
+    )(?:[T\s]\s*\d.*)?\s*                                                        # and a time of day
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+CENTURY = "%y reads 69-99 as 1969-1999 and 00-68 as 2000-2068"
 
 
-def read(column: pd.Series, lines: pd.Index, date_format: str | None = None) -> pd.DatetimeIndex:
+def read(column: pd.Series, date_format: str | None = None) -> pd.DatetimeIndex:
     """Read a column of dates in order, oldest or newest first.
 
     Args:
-        column: Texts, or years as whole numbers.
-        lines: Line of each row in its file.
-        date_format: Format as for ``strptime``; None accepts year-first dates, and names of months.
+        column: Texts, named by their lines in a file.
+        date_format: Format as for ``strptime``, with a year; None accepts dates that leave nothing to guess.
 
     Raises:
-        UserError: Names the line of the first date that is invalid, ambiguous, repeated or out of order.
+        UserError: The format is none, or has no year; or names the line of the first date that is invalid, ambiguous,
+            repeated or out of order.
     """
 
     def wrong(at: int, why: str) -> UserError:
-        return UserError(f"line {lines[at]}, column {column.name}: {str(column.iloc[at])!r} {why}")
+        return UserError(f"line {column.index[at]}, column {column.name}: {column.iloc[at]!r} {why}")
 
-    texts = column.astype(str)
-    if pd.api.types.is_numeric_dtype(column):
-        date_format = date_format or "%Y"
-    elif date_format is None and (either := texts.str.match(AMBIGUOUS).to_numpy()).any():
-        raise wrong(int(either.argmax()), "may have its day or its month first; set data.date_format, as in '%d.%m.%Y'")
+    check(date_format)
     try:
-        dates = pd.to_datetime(texts, errors="coerce", format=date_format)
-    except ValueError as error:  # of several time zones
-        raise UserError(
-            f"column {column.name}: {str(error).splitlines()[0]}; write all its dates in one time zone"
-        ) from error
+        dates = parsed(column, date_format)
+    except ValueError as error:
+        raise UserError(f"column {column.name}: its dates are in several time zones; write all of them in one") from error
     if dates.isna().any():
-        raise wrong(int(dates.isna().to_numpy().argmax()), "is not a date; see data.date_format, or data.date=null")
+        at = int(dates.isna().to_numpy().argmax())
+        if date_format:
+            raise wrong(
+                at, f"is not a date of data.date_format={date_format}; change one of them, or train with data.date=null"
+            )
+        if AMBIGUOUS.match(column.iloc[at]):
+            raise wrong(at, "may have its day or its month first; train with data.date_format, as in '%d.%m.%Y'")
+        if CLEAR.fullmatch(column.iloc[at]):
+            raise wrong(at, "is not a date that pandas can read; correct it, or train with data.date_format")
+        raise wrong(
+            at,
+            "is not a date that can be read without a guess; write a year of four digits and the month, as in 1949-01 or "
+            f"Jan 1949, or train with data.date_format, as in %b-%y for Jan-49 ({CENTURY}), or data.date=null",
+        )
     if (repeated := dates.duplicated().to_numpy()).any():
         raise wrong(int(repeated.argmax()), "is repeated; each date may occur once")
     index = pd.DatetimeIndex(dates, name=column.name)
@@ -51,19 +75,61 @@ def read(column: pd.Series, lines: pd.Index, date_format: str | None = None) -> 
     return index
 
 
-def spaced(series: pd.DataFrame, freq: str | None) -> pd.DataFrame:
+def check(date_format: str | None) -> None:
+    """Raise a UserError unless a format is None, or one that has a year."""
+    if date_format is None:
+        return
+    try:
+        pd.to_datetime(["2024"], errors="coerce", format=date_format)
+    except ValueError as error:
+        raise UserError(
+            f"data.date_format={date_format}: {str(error).rstrip('.')}; write a format such as '%d.%m.%Y'"
+        ) from error
+    if not re.search("%[YyGcx]", date_format.replace("%%", "")):
+        raise UserError(
+            f"data.date_format={date_format}: has no year; add %Y, or %y ({CENTURY}), and the year to the dates; or leave "
+            "the format out for dates such as 2024-01-31"
+        )
+
+
+def parsed(texts: pd.Series, date_format: str | None) -> pd.Series:
+    """Return texts as dates; NaT for one that is no date, or without a format leaves something to guess.
+
+    Raises:
+        ValueError: The dates have several time zones.
+    """
+    if date_format:
+        return pd.to_datetime(texts, errors="coerce", format=date_format)
+    clear = texts.where(texts.str.fullmatch(CLEAR))
+    with warnings.catch_warnings(action="ignore"):  # that pandas sees no common format
+        dates = pd.to_datetime(clear, errors="coerce")  # quick, and NaT where a text is written unlike the first
+        return pd.to_datetime(clear, errors="coerce", format="mixed") if dates.isna().any() else dates
+
+
+def label(text: str, date_format: str | None) -> pd.Timestamp:
+    """Return one date, written in the format of a file or clearly; NaT for another text."""
+    dates = [parsed(pd.Series([text]), form).iloc[0] for form in (date_format, None)]
+    return dates[1] if pd.isna(dates[0]) else dates[0]
+
+
+def spaced(series: pd.DataFrame, freq: Any) -> pd.DataFrame:
     """Return the series with a row for every date of its frequency, which is inferred if ``freq`` is None.
+
+    Args:
+        series: Values by date.
+        freq: Frequency as pandas names it, or an offset of pandas.
 
     Raises:
         UserError: A date does not lie on the frequency, or far more dates would be missing than are there.
     """
     index = series.index
-    if len(index) < 3:
+    if len(index) < 3 and freq is None:
         return series
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas will one day return another class, which works as well
         found = freq or pd.infer_freq(index)
     every = found or pd.Series(index).diff().mode()[0]  # the commonest, where dates are missing
+    name = getattr(every, "freqstr", every)
     try:
         next_date = pd.date_range(index[0], periods=2, freq=every)[1]
     except ValueError as error:
@@ -72,14 +138,14 @@ def spaced(series: pd.DataFrame, freq: str | None) -> pd.DataFrame:
         raise UserError(f"data.freq={freq}: must go forward in time, as D does")
     if (index[-1] - index[0]) / (next_date - index[0]) > 20 * len(index) + 1000:
         raise UserError(
-            f"column {index.name}: from {shown(index[0])} to {shown(index[-1])} by {every} are far more dates than "
-            f"the {len(index):,} rows; set data.freq, or look for a wrong date"
+            f"column {index.name}: from {shown(index[0])} to {shown(index[-1])} by {name} are far more dates than "
+            f"the {len(index):,} rows; look for a wrong date, or train with another data.freq"
         )
     full = pd.date_range(index[0], index[-1], freq=every, name=index.name)
     if len(odd := index.difference(full)):
         raise UserError(
-            f"column {index.name}: {shown(odd[0])} is not a date of the frequency {every}; set data.freq to that of the "
-            "dates (W-SAT for Saturdays), or data.date=null to number the rows"
+            f"column {index.name}: {shown(odd[0])} is not a date of the frequency {name}; train with the data.freq of the "
+            "dates (W-SAT for Saturdays), or with data.date=null, which numbers the rows"
         )
     return series.reindex(full)
 

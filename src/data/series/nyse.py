@@ -12,6 +12,7 @@ from torch import Tensor
 
 from src.data import splits
 from src.data.datamodule import InMemory, Spec, Split, numbers, require
+from src.data.series import dates
 from src.errors import UserError
 
 DAYS = ["fri", "mon", "thur", "tues", "wed"]
@@ -33,6 +34,7 @@ class NYSE(InMemory):
         validation: Fraction of the training days, or ``test`` to validate on the test days as the source does.
     """
 
+    texts = ("date",)
     FILE = Path(__file__).parents[1] / "files" / "NYSE.csv"
 
     def __init__(
@@ -75,10 +77,10 @@ class NYSE(InMemory):
             center=float(self.scaler.mean_[target]),
             scale=float(self.scaler.scale_[target]),
         )
-        dates = pd.Index(frame["date"])
+        days = pd.Index(frame["date"])
         ranges = {name: (max(lags, rows[0]), rows[-1] + 1) for name, rows in parts.items()}
         return {
-            name: Split(x[start - lags : end - lags], y[start - lags : end - lags], dates[start:end])
+            name: Split(x[start - lags : end - lags], y[start - lags : end - lags], days[start:end])
             for name, (start, end) in ranges.items()
         }
 
@@ -97,8 +99,12 @@ class NYSE(InMemory):
         require(frame, self.columns + days, allowed=list(pd.read_csv(self.FILE, nrows=0).columns))
         if len(frame) <= self.lags:
             raise UserError(f"{len(frame)} rows are too few: the first {self.lags} are the lags of the next")
-        if "date" in frame and not (frame["date"].is_monotonic_increasing and frame["date"].is_unique):
-            raise UserError("column date: the days must follow one another, oldest first, each once")
+        if "date" in frame:
+            order = dates.parsed(frame["date"], None)
+            if order.isna().any() or not (order.is_monotonic_increasing and order.is_unique):
+                raise UserError(
+                    "column date: the days must follow one another, oldest first, each once, and be written as 1962-12-03"
+                )
         x, _ = self.windows(frame, numbers(frame, self.columns))
         return x, pd.Index(frame.get("date", frame.index))[self.lags :]
 
@@ -106,5 +112,6 @@ class NYSE(InMemory):
 def one_hot(days: pd.Series) -> Tensor:
     """Return day names as (n, 5) zeros and ones, in alphabetical order as in the source."""
     if len(unknown := days[~days.isin(DAYS)]):
-        raise UserError(f"row {unknown.index[0]}, column day_of_week: {unknown.iloc[0]} is none of {', '.join(DAYS)}")
+        place = f"{days.index.name or 'row'} {unknown.index[0]}"
+        raise UserError(f"{place}, column day_of_week: {unknown.iloc[0]} is none of {', '.join(DAYS)}")
     return torch.tensor(np.eye(len(DAYS))[pd.Categorical(days, categories=DAYS).codes]).float()
