@@ -19,6 +19,7 @@ from src.baselines.text import NaiveBayesLogistic
 from src.data import download
 from src.data.datamodule import Batches
 from src.data.text import keras_files
+from src.data.text import vectors as word_vectors
 from src.data.text.imdb import IMDB, IMDBBags
 from src.training.build import load_run
 
@@ -184,10 +185,41 @@ def test_vectors_begin_the_embedding(call, tmp_path: Path) -> None:
     assert result(Path("run"))["coverage"] == 2 / 106
 
 
+LAYOUTS = {
+    "word2vec": "3 2\nthe 0.5 -1e-2\nfilm 1 2\nzorro 3 4\n",
+    "fastText": "3 2\nthe 0.5 -0.01 \nfilm 1 2 \nzorro 3 4 \n",
+    "GloVe": "the 0.5 -0.01\nfilm 1 2",
+    "words with blanks": ". . . 7 8\nthe 0.5 -0.01\nto name@domain.com 7 8\nfilm 1 2\n5 7 8\n\u00a0 7 8\n  7 8\n",
+    "tabs": "the\t0.5\t-0.01\nfilm\t1 2\n",
+    "BOM and line ends of Windows": "\ufeffthe 0.5 -0.01\r\nfilm 1 2\r\n\r\n",
+    "empty lines": "the 0.5 -0.01\n\nfilm 1 2\n \n\n",
+    "a line twice": "the 0.5 -0.01\nfilm 1 2\nthe 0.50 -0.01\n",
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_vectors_are_read_as_people_publish_them(tmp_path: Path, layout: str) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_bytes(LAYOUTS[layout].encode())
+    expected = [("the", [0.5, -0.01]), ("film", [1.0, 2.0])]
+    assert list(word_vectors.read(path, 2, {"the", "film"})) == expected
+    if ". . ." in LAYOUTS[layout]:
+        words = [word for word, _ in word_vectors.read(path, 2, {". . .", "to name@domain.com", "5", "\u00a0"})]
+        assert words == [". . .", "to name@domain.com", "5", "\u00a0"]
+
+
 BAD_VECTORS = {
+    "two vectors of a word": (
+        SEQUENCES,
+        ["the 1 2 3 4", "and 1 2 3 4", "the 1 2 3 5"],
+        "lines 1 and 3 are two vectors of the",
+    ),
+    "too many numbers": (SEQUENCES, ["the 1 2 3 4", "", "and 1 2 3 4 5"], "line 3 has 5 numbers after its word, not 4"),
+    "a header of another width": (SEQUENCES, ["2 300", "the 1 2 3 4"], "set model.embedding.size=300"),
+    "longer vectors": (SEQUENCES, ["the 1 2 3 4 5"], "set model.embedding.size=5"),
     "ragged": (SEQUENCES, ["the 1 2 3 4", "and 1 2 3"], "line 2 has 3 numbers"),
     "another width": (SEQUENCES, ["the 1 2 3"], "set model.embedding.size=3"),
-    "no numbers": (SEQUENCES, ["the 1 2 3 x"], "cannot be read"),
+    "no numbers": (SEQUENCES, ["and 1 2 3 4", "the 1 2 3 x"], "cannot be read (line 2: could not"),
     "not finite": (SEQUENCES, ["the 1 2 3 nan"], "line 1 holds NaN"),
     "of other words": (SEQUENCES, ["zorro 1 2 3 4"], "none of the 110 words"),
     "no words": (["data=nyse", "model=lstm"], [], "have no words"),
