@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ class JobLoader:
 
     def __init__(self, loader: ConfigLoader):
         self.loader = loader
+        self.group_options = functools.cache(loader.get_group_options)
         self.composed: dict[tuple[str, ...], DictConfig] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -35,14 +37,16 @@ class JobLoader:
         """Return the configuration of a job, equal to what Hydra's loader returns."""
         parsed = parse(sweep_overrides)
         plain = [override for override in parsed if self.sets_value(override)]
-        others = [str(override.input_line) for override in parsed if override not in plain]
+        others = tuple(str(override.input_line) for override in parsed if override not in plain)
+        if others not in self.composed:
+            self.composed[others] = self.loader.load_sweep_config(master_config, list(others))
+        config = copy.deepcopy(self.composed[others])
+        # the folder of a sweep is made, and handed to its jobs, after they have been checked
         shared: Any = OmegaConf.to_container(master_config.hydra.overrides.hydra)  # unresolved
-        key = (*shared, "", *others)
-        if key not in self.composed:
-            self.composed[key] = self.loader.load_sweep_config(master_config, others)
-        config = copy.deepcopy(self.composed[key])
+        config.hydra.overrides.hydra = shared
+        folder = [override for override in parse(shared) if override.key_or_group == "hydra.sweep.dir"]
         try:
-            for override in plain:
+            for override in folder + plain:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         except OmegaConfBaseException:  # no such key: Hydra says it better
             return self.loader.load_sweep_config(master_config, list(sweep_overrides))
@@ -57,4 +61,4 @@ class JobLoader:
         key = override.key_or_group
         if override.type != OverrideType.CHANGE or override.package or override.is_hydra_override() or "/" in key:
             return False
-        return "." in key or not self.loader.get_group_options(key)
+        return "." in key or not self.group_options(key)
