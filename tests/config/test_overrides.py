@@ -1,8 +1,13 @@
 """Overrides are read as Hydra reads them."""
 
+import shlex
+
 import pytest
+from conftest import compose_as_hydra
+from omegaconf import OmegaConf
 
 from src.config import overrides
+from src.config.compose import compose
 from src.errors import UserError
 
 
@@ -47,3 +52,19 @@ def test_what_hydra_cannot_parse_is_refused() -> None:
 
 def test_an_override_that_many_runs_share_is_parsed_once() -> None:
     assert overrides.parse(["model.hidden_size=8"])[0] is overrides.parse(["model.hidden_size=8"])[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "data=nyse model=lstm model.dropout=0.3 hydra.run.dir=there '+task.metrics.more={a: 1}'",
+        "data=hitters model=ols scheduler=cosine ~callbacks.early_stopping task.l1=0.1 logger=[csv,tensorboard]",
+        "data=passengers sweep=search model.hidden_size=7",
+    ],
+)
+def test_the_tests_compose_as_hydra_composes(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    quick = [compose("train", shlex.split(line), return_hydra_config=True) for _ in range(2)]
+    compose_as_hydra(monkeypatch)
+    hydras = compose("train", shlex.split(line), return_hydra_config=True)
+    for config in quick:
+        assert OmegaConf.to_container(config) == OmegaConf.to_container(hydras)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, result, shell
+from conftest import ROOT, compose_as_hydra, result, shell
 from filelock import FileLock
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
@@ -98,6 +98,7 @@ def test_a_sweep_by_mode_is_supervised() -> None:
 
 
 def test_jobs_are_composed_as_hydra_composes_them(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    compose_as_hydra(monkeypatch)
     composed = []
     load = JobLoader.load_sweep_config
 
