@@ -1,15 +1,17 @@
 """The README's commands run, and what it shows for new data sets and networks works as shown."""
 
+import importlib
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
-from conftest import FILES, ROOT, result, shell
+from conftest import FILES, ROOT, result
 from matplotlib import pyplot as plt
 from nbclient import NotebookClient
 
@@ -19,7 +21,7 @@ COMMANDS = re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MUL
 # Long even with one seed and one epoch; by default only their configuration is composed.
 LONG = re.compile(
     r"-m data=(wordle|hitters|passengers|physionet2012|nyse model=(linear|rnn))|sweep=waveforms_study"
-    r"|model=resnet50"
+    r"|model=resnet50|sweep=random|sweep=search data=nyse model=lstm$"
 )
 # The arguments of the runs that are not long.
 RUN = [arguments for entry, arguments in COMMANDS if entry == "train" and not LONG.search(arguments)]
@@ -38,6 +40,7 @@ SHORT = {
     "data=images": ["data.resize_size=9", "data.crop_size=8"],
     "model=resnet50": ["weights=none", "model.arch=shufflenet_v2_x0_5", "threads=1"],
     "data=waveforms": ["data.samples=60", "data.steps=24"],
+    "model=cnn": ["model.channels=[4]", "model.widths=[8]"],
     "model=lasso": ["model.alphas=5"],
     "sweep=search": ["hydra.sweeper.n_trials=2"],
     "sweep=random": ["hydra.sweeper.n_trials=2"],
@@ -69,7 +72,7 @@ def test_a_long_command_of_the_readme_can_be_composed(call, arguments: str) -> N
 
 
 @pytest.mark.parametrize(("entry", "arguments"), named(COMMANDS))
-def test_a_command_of_the_readme_runs(call, copied, monkeypatch: pytest.MonkeyPatch, entry: str, arguments: str) -> None:
+def test_a_command_of_the_readme_runs(call, copied, hitters_sweep, monkeypatch, entry: str, arguments: str) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     few = ["trainer.max_epochs=1", "callbacks.progress=null"]
     arguments = arguments.replace("data_dir=../shared/data", FILES)
@@ -78,7 +81,7 @@ def test_a_command_of_the_readme_runs(call, copied, monkeypatch: pytest.MonkeyPa
         copied(f"logs/{run[1]}_{run[2]}/time", data, f"model={run[2]}", *few, *SHORT.get(data, []))
         shutil.copy(ROOT / "src" / "data" / "files" / "NYSE.csv", "new.csv")
     if "resume=logs/sweeps/<time>" in arguments:
-        assert call("-m", "data=nyse", "model=ols", "seed=0", "hydra.sweep.dir=logs/sweeps/time")[0] == 0
+        shutil.copytree(hitters_sweep, "logs/sweeps/time")
     if entry == "compare":
         copied("logs/nyse_ols/time", "data=nyse", "model=ols")
     if "glove" in arguments:
@@ -147,25 +150,23 @@ input: table
 """
 
 
-def test_a_new_data_set_and_a_new_network_take_two_files_each(tmp_path: Path) -> None:
-    for folder in ("src", "conf"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+def test_a_new_data_set_and_a_new_network_take_two_files_each(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    for module in [module for name, module in sys.modules.items() if name.startswith("src.") and hasattr(module, "CONF")]:
+        monkeypatch.setattr(module, "CONF", tmp_path / "conf")
     new = ("src/data/diabetes.py", "conf/data/diabetes.yaml", "src/networks/residual.py", "conf/model/residual.yaml")
-    for path in new:
-        text = shown(path)
-        assert len(text.splitlines()) < 20
-        assert not (tmp_path / path).exists()
+    texts = {path: shown(path) for path in new}
+    assert all(len(text.splitlines()) < 20 for text in texts.values())
+    for path, text in (texts | {"src/data/line.py": LINE, "conf/data/line.yaml": MINIMAL}).items():
+        assert not (ROOT / path).exists()
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    (tmp_path / "src" / "data" / "line.py").write_text(LINE)
-    (tmp_path / "conf" / "data" / "line.yaml").write_text(MINIMAL)
-    ended = shell(
-        *("-m", "src.train", "-m", "data=diabetes,line", "model=residual,ols", "trainer.max_epochs=30"),
-        "hydra.sweep.dir=runs",
-        root=tmp_path,
-        cwd=tmp_path,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stderr == ""
+    for room in ("data", "networks"):  # as if the files lay in these folders
+        package = importlib.import_module(f"src.{room}")
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / "src" / room)])
+    sweep = ("-m", "data=diabetes,line", "model=residual,ols", "trainer.max_epochs=30", "hydra.sweep.dir=runs")
+    status, _, err = call(*sweep)
+    assert (status, err) == (0, "")
     assert result(tmp_path / "runs" / "0_diabetes_residual")["test"]["r2"] > 0.3
     assert result(tmp_path / "runs" / "1_diabetes_ols")["status"] == "finished"
     line = result(tmp_path / "runs" / "3_line_ols")

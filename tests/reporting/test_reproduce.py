@@ -78,6 +78,7 @@ def test_only_the_configured_repeats_count(call) -> None:
     assert len(history.runs("logs/reproduction/hitters_mlp")) == 4
 
 
+@pytest.mark.slow
 def test_a_row_whose_data_are_missing_says_so(call) -> None:
     status, _, _ = call("only=wordle", "output=table.md", "repeats=2", "data_dir=none", entry="reproduce")
     assert status == 0

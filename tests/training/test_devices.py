@@ -30,6 +30,7 @@ def same_epochs(one: Path, other: Path) -> None:
 COMMON = [*EXACT, "task.gradient_clip=0.3", "task.l1=0.001"]  # 3,421 rows, so the last batch is of 14 and 15
 
 
+@pytest.mark.slow
 def test_two_devices_learn_what_one_does_from_batches_twice_as_large(train) -> None:
     one = train("one", *COMMON, "data.batch_size=64", "trainer.max_epochs=1", "accelerator=cpu")
     two = shell("-m", "src.train", "hydra.run.dir=two", *COMMON, *TWO, "data.batch_size=32", "trainer.max_epochs=1")
