@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,10 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 # Names of folders that hold a split, by the split, whatever their case.
 SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
 MOST_BYTES = 8 * 2**30  # of all images once they are decoded
+# Values of white in grey images of more than 8 bits: a file does not say whether it uses all of its 16 or 32 bits, or holds
+# fractions, bytes, or the 12 bits of a camera.
+WHITES = (1, 255, 4095, 65535)
+DARK = 16  # below it an image is nearly black
 
 
 class Form(NamedTuple):
@@ -29,12 +33,15 @@ class Form(NamedTuple):
         crop_size: Side in pixels of the square that is then cut out of the middle.
         squash: Resize both sides to ``resize_size``, whatever the proportions.
         channels: 3 (red, green, blue) or 1 (grey).
+        white: Value of white in grey images of more than 8 bits; None takes the smallest of ``WHITES`` that an image does
+            not exceed.
     """
 
     resize_size: int
     crop_size: int
     squash: bool = False
     channels: int = 3
+    white: int | None = None
 
 
 def present(data: Any) -> None:
@@ -121,6 +128,26 @@ def opens(path: Path) -> bool:
     return True
 
 
+def common_white(paths: list[Path]) -> int | None:
+    """Return the value of white that the grey images of more than 8 bits among some files share; None if there are none."""
+
+    def largest(path: Path) -> float:
+        try:
+            with opened(path) as image:
+                return float(np.asarray(image).max()) if is_deep(image) else -1.0
+        except Exception:  # Pillow's formats raise all kinds, and read names them
+            return -1.0
+
+    found = [value for value in side_by_side(largest, paths) if 0 <= value <= WHITES[-1]]
+    return next(value for value in WHITES if max(found) <= value) if found else None
+
+
+def side_by_side(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """Return the results of a function of image files, without the warnings of damage that Pillow can read past."""
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, items))
+
+
 def read(root: Path, paths: list[Path], form: Form) -> tuple[np.ndarray, list[int], dict[str, str]]:
     """Decode image files.
 
@@ -144,9 +171,7 @@ def read(root: Path, paths: list[Path], form: Form) -> tuple[np.ndarray, list[in
             return getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
         return None
 
-    # Pillow warns of damage that it can read past
-    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        reasons = list(pool.map(fault, range(len(paths))))
+    reasons = side_by_side(fault, range(len(paths)))
     good = [index for index, reason in enumerate(reasons) if reason is None]
     faults = {name(path, root): reason for path, reason in zip(paths, reasons, strict=True) if reason}
     return (pixels if len(good) == len(paths) else pixels[good]), good, faults
@@ -154,21 +179,36 @@ def read(root: Path, paths: list[Path], form: Form) -> tuple[np.ndarray, list[in
 
 def decode(path: Path, form: Form) -> np.ndarray:
     """Decode the first frame of an image, upright and on white where transparent: uint8 (channels, crop_size, crop_size)."""
-    with Image.open(path, formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > (Image.MAX_IMAGE_PIXELS or width * height):
-            raise ValueError(f"{width:,} × {height:,} pixels are more than Pillow's limit")
-        upright = eight_bits(ImageOps.exif_transpose(image)).convert("RGB" if form.channels == 3 else "L")
+    with opened(path) as image:
+        upright = eight_bits(ImageOps.exif_transpose(image), form.white).convert("RGB" if form.channels == 3 else "L")
         values = np.asarray(resized(upright, form))
     return values.transpose(2, 0, 1) if form.channels == 3 else values[None]
 
 
-def eight_bits(image: Image.Image) -> Image.Image:
+def opened(path: Path) -> Image.Image:
+    """Open an image of a size that may be decoded."""
+    image = Image.open(path, formats=FORMATS)
+    width, height = image.size
+    if width * height > (Image.MAX_IMAGE_PIXELS or width * height):
+        image.close()
+        raise ValueError(f"{width:,} × {height:,} pixels are more than Pillow's limit")
+    return image
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Return whether an image is grey, of 16 or 32 bits: its mode is I, I;16 and the like, or F."""
+    return image.mode[0] in "IF"
+
+
+def eight_bits(image: Image.Image, white: int | None) -> Image.Image:
     """Return an image of 8 bits per channel without transparency."""
-    if image.mode.startswith("I"):  # Pillow would cut off what is above 255
-        return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no defined white")
+    if is_deep(image):  # Pillow would cut off what is above 255
+        values = np.asarray(image)
+        low, high = values.min(), values.max()
+        limit = white or next((value for value in WHITES if high <= value), WHITES[-1])
+        if not 0 <= low <= high <= limit:  # or NaN
+            raise ValueError(f"values from {low:g} to {high:g} are not between black, 0, and white, {limit:,}")
+        return Image.fromarray((values / (limit / 255)).round().astype(np.uint8))
     if not image.has_transparency_data:
         return image
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
@@ -187,6 +227,13 @@ def resized(image: Image.Image, form: Form) -> Image.Image:
 def name(path: Path, root: Path) -> str:
     """Return the name of an image: its path below the folder, with bytes that are not Unicode replaced."""
     return os.fsencode(path.relative_to(root).as_posix()).decode(errors="replace")
+
+
+def dark(pixels: np.ndarray, names: list[str]) -> list[str]:
+    """Return a note on images (n, channels, height, width) that are nearly black, if there are any."""
+    found = [name for name, image in zip(names, pixels, strict=True) if image.max() < DARK]
+    more = "; colours of 16 bits are read by their upper 8; save such images with 8 bits" if pixels.shape[1] == 3 else ""
+    return [f"{len(found):,} of {len(names):,} images are nearly black, first {found[0]}{more}"] if found else []
 
 
 def noted(faults: dict[str, str], total: int, where: str, unreadable: str, most: int = 5) -> list[str]:

@@ -80,6 +80,9 @@ class Folder(Images):
 
     def divided(self, parts: dict[str, Path]) -> Labelled:
         """Return the images of folders for train and for val, test or both; what has no folder is drawn from train."""
+        drawn = [f"{name} is drawn from train (data.{key})" for name, key in DRAWN.items() if name not in parts]
+        used = ", ".join(part.name for part in parts.values())
+        self.notes.append("; ".join([f"{self.path.name}: the folders {used} are the splits", *drawn]))
         x, y, rows, classes = self.labelled([folder for part in parts.values() for folder in decoding.classes(part)])
         above = np.array([row.partition("/")[0] for row in rows])
         of_part = {name: np.flatnonzero(above == decoding.name(part, self.path)) for name, part in parts.items()}
@@ -89,9 +92,6 @@ class Folder(Images):
                 f"data.path={self.path}: the class {classes[int(counts.argmin())]} has no image in {parts['train'].name} "
                 "that can be read; give some, or remove the class from the other splits"
             )
-        drawn = [f"{name} is drawn from train (data.{key})" for name, key in DRAWN.items() if name not in parts]
-        used = ", ".join(part.name for part in parts.values())
-        self.notes.append("; ".join([f"{self.path.name}: the folders {used} are the splits", *drawn]))
         return Labelled(x, y, rows, classes, of_part.get("test", self.test), of_part.get("val"))
 
     def labelled(self, folders: list[Path]) -> tuple[torch.Tensor, torch.Tensor, pd.Index, tuple[str, ...]]:

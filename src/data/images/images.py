@@ -162,9 +162,13 @@ class Images(InMemory):
             Bytes (n, channels, height, width), and the images' names.
         """
         assert self.form is not None
+        if self.form.white is None and (white := decoding.common_white(paths)):
+            self.form = self.form._replace(white=white)
+            if white < decoding.WHITES[-1]:
+                self.notes.append(f"grey images of 16 or 32 bits: white is {white:,}, since none of them has a larger value")
         values, good, faults = decoding.read(root, paths, self.form)
-        self.notes += decoding.noted(faults, len(paths), where, self.unreadable)
         names = [decoding.name(paths[index], root) for index in good]
+        self.notes += decoding.noted(faults, len(paths), where, self.unreadable) + decoding.dark(values, names)
         return torch.from_numpy(values), pd.Index(names, name="image")
 
     def read_new(self, source: Path) -> tuple[Tensor, pd.Index, str]:
