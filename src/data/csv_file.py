@@ -114,11 +114,18 @@ def records(path: Path, skip_blank_lines: bool = True) -> Iterator[tuple[int, li
 
 def lines(path: Path, count: int, skip_blank_lines: bool) -> pd.Index:
     """Return the line that each of ``count`` rows begins on; they are counted in a file that only pandas can read."""
+    plain = pd.RangeIndex(2, count + 2, name="line")
+    total, end = 0, b"\n"
+    with OPENERS.get(path.suffix, open)(path, "rb") as file:
+        while block := file.read(2**20):
+            total, end = total + block.count(b"\n"), block[-1:]
+    if total + (end != b"\n") == count + 1:  # a line for the header and one for each row
+        return plain
     try:
         found = [line for line, _ in records(path, skip_blank_lines)][1:]
     except (UnicodeDecodeError, csv.Error):
-        found = []
-    return pd.Index(found if len(found) == count else range(2, count + 2), name="line")
+        return plain
+    return pd.Index(found, name="line") if len(found) == count else plain
 
 
 def long_row(path: Path) -> str:
