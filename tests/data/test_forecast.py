@@ -307,6 +307,16 @@ def test_missing_days_and_values_are_said_and_filled(missing: str, value: float)
     ]
 
 
+def test_targets_of_zero_are_said_where_a_percentage_error_divides_by_them() -> None:
+    values = np.arange(1.0, 101)
+    values[[2, 50, 90]] = 0  # the first is in no split: it is only a lag
+    written(values)
+    note = "series.csv: units is 0 in 2 of 95 targets, and MAPE divides by them; look at MASE instead"
+    assert daily(lags=5).notes == [note]
+    written(np.arange(100.0))
+    assert daily(lags=5).notes == []
+
+
 def changed(row: int, column: str, value: object) -> pd.DataFrame:
     frame = pd.read_csv("series.csv", dtype=object)
     frame.loc[row, column] = value

@@ -83,6 +83,7 @@ HARM = {
     "no time": (lambda f: edit(f / FIRST, "00:00,Age", "late,Age"), ["132540.txt, line 3", "late"]),
     "a time beyond two days": (lambda f: edit(f / FIRST, "00:00,Age", "48:01,Age"), ["line 3", "48:00"]),
     "an empty line": (lambda f: edit(f / FIRST, "00:00,Age,76\n", "\n00:00,Age,76\n"), ["132540.txt, line 3"]),
+    "an empty line first": (lambda f: edit(f / FIRST, "Time,", "\nTime,"), ["132540.txt, line 1", "Time,Parameter,Value"]),
     "no header": (lambda f: edit(f / FIRST, "Time,", "Hour,"), ["132540.txt, line 1", "Time,Parameter,Value"]),
     "an unknown variable": (lambda f: edit(f / FIRST, "Age", "Mood"), ["132540.txt, line 3", "Mood", "42"]),
     "no id": (lambda f: edit(f / FIRST, "00:00,RecordID,132540\n", ""), ["132540.txt", "RecordID"]),

@@ -144,7 +144,7 @@ def parse(texts: dict[str, bytes], place: Path) -> tuple[pd.DataFrame, np.ndarra
     # one text instead of thousands: a call of read_csv costs as much as parsing thousands of lines
     bodies = []
     for name, text in texts.items():
-        head, _, body = text.replace(b"\r", b"").strip().partition(b"\n")
+        head, _, body = text.replace(b"\r", b"").rstrip().partition(b"\n")
         if head != HEADER or not body:
             raise UserError(f"{place}: {name}, line 1: must be {HEADER.decode()}, with lines below it")
         bodies.append(body)

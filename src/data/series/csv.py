@@ -102,6 +102,12 @@ class Forecast(InMemory):
 
         self.scaler = splits.fit_scaler(series, splits.fitting_rows(parts, self.scaling))
         self.index, self.history = series.index, series[self.target]
+        targets = self.history[self.lags :]
+        if zeros := int((targets == 0).sum()):
+            self.notes.append(
+                f"{self.path.name}: {self.target} is 0 in {zeros:,} of {len(targets):,} targets, and MAPE divides by them; "
+                "look at MASE instead"
+            )
         self.inputs, self.values = self.scaled(series, self.features), self.scaled(series, [self.target])[:, 0].clone()
         target, train = self.columns.index(self.target), self.history.to_numpy()[parts["train"]]
         self.spec = Spec(
