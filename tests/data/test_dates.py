@@ -62,6 +62,17 @@ def test_a_date_that_would_be_guessed_is_refused(text: str) -> None:
         assert CENTURY in str(told.value)
 
 
+def test_a_date_that_is_clear_alone_helps_no_other() -> None:
+    for first, second in {
+        "2024-01-05": "10:00",
+        "1 Jan 2024": "2 Feb 24",
+        "20240105": "2024106",
+        "Jan 2024": "Feb 24",
+    }.items():
+        with pytest.raises(UserError, match=f"line 3, column day: {second!r} is not a date"):
+            dates.read(column(first, second))
+
+
 def test_a_format_must_have_a_year_and_be_one() -> None:
     assert dates.read(column("Jan-68", "Jan-69"), "%b-%y").strftime("%Y").tolist() == ["2068", "1969"]
     for written, named in {
@@ -79,6 +90,8 @@ def test_a_format_must_have_a_year_and_be_one() -> None:
         assert "time zone" not in str(told.value)
     with pytest.raises(UserError, match=r"line 3, column day: '2024-01-31' is not a date of data\.date_format=%d\.%m\.%Y"):
         dates.read(column("30.01.2024", "2024-01-31"), "%d.%m.%Y")
+    with pytest.raises(UserError, match="line 3, column day: 'today' is not a date"):
+        dates.read(column("30.01.2024", "today"), "%d.%m.%Y")
 
 
 def test_iso_dates_of_several_lengths_and_zones() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.tseries.api import guess_datetime_format
 
 from src.errors import UserError
 
@@ -98,12 +99,18 @@ def parsed(texts: pd.Series, date_format: str | None) -> pd.Series:
     Raises:
         ValueError: The dates have several time zones.
     """
+    texts = texts.where(~texts.isin(["now", "today"]), "")  # pandas reads them in any format, and differently every day
     if date_format:
         return pd.to_datetime(texts, errors="coerce", format=date_format)
+    first = next(iter(texts), "")
+    common = guess_datetime_format(first) if CLEAR.fullmatch(first) else None
+    if common and "%Y%m" not in common:  # which would take 2024105
+        dates = pd.to_datetime(texts, errors="coerce", format=common)
+        if dates.notna().all():  # quick, and as strict as what follows
+            return dates
     clear = texts.where(texts.str.fullmatch(CLEAR))
-    with warnings.catch_warnings(action="ignore"):  # that pandas sees no common format
-        dates = pd.to_datetime(clear, errors="coerce")  # quick, and NaT where a text is written unlike the first
-        return pd.to_datetime(clear, errors="coerce", format="mixed") if dates.isna().any() else dates
+    with warnings.catch_warnings(action="ignore"):  # of quarters
+        return pd.to_datetime(clear, errors="coerce", format="mixed")
 
 
 def label(text: str, date_format: str | None) -> pd.Timestamp:
