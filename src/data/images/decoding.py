@@ -129,7 +129,10 @@ def opens(path: Path) -> bool:
 
 
 def common_white(paths: list[Path]) -> int | None:
-    """Return the value of white that the grey images of more than 8 bits among some files share; None if there are none."""
+    """Return the value of white that the grey images of more than 8 bits among some files share; None if there are none.
+
+    It is a property of the files, as their number of bits is: nothing that is to be learnt from train alone.
+    """
 
     def largest(path: Path) -> float:
         try:

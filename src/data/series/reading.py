@@ -123,6 +123,6 @@ def filled(series: pd.DataFrame, missing: str, borders: list[int]) -> tuple[pd.D
     if (empty := series[:past].isna().all()).any():
         raise UserError(
             f"column {empty.idxmax()}: has no value in the first {past} rows, and no later one may fill them; "
-            "leave the column out, or the rows before its first value"
+            "remove the rows before its first value, or train without the column"
         )
     return pd.concat([series[:past].bfill(), series[past:]]), [f"{count}; filled ({missing})"]
