@@ -64,7 +64,9 @@ def cause_of(error: Exception, key: str) -> Exception:
         key: Part of the configuration to name.
     """
     cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-    if isinstance(cause, UserError) or not isinstance(cause, TypeError | ValueError | ImportError | InstantiationException):
+    kinds = TypeError | ValueError | ImportError | InstantiationException
+    lightnings = type(cause).__name__ == "MisconfigurationException"
+    if isinstance(cause, UserError) or not (isinstance(cause, kinds) or lightnings):
         return cast(Exception, cause)
     callers = {str(Path(__file__).parent / name) for name in ("training/build.py", "tasks/task.py")}
     files = {frame.filename for frame in traceback.extract_tb(cause.__traceback__)} - callers

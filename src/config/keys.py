@@ -121,11 +121,11 @@ def of_classes() -> dict[str, dict[str, Range]]:
 
 def instead(key: str, value: Any) -> str | None:
     """Return what to do instead of setting a key, or of naming Lightning's class; None if it may be set."""
-    rules = stored()["_instead"]
-    if key.endswith("._target_"):
-        parts = str(value).split(".")  # without the module in which a package defines it
+    rules, parts = stored()["_instead"], str(value).split(".")
+    if key.endswith("._target_"):  # without the module in which a package defines it
         return rules.get(".".join([*parts[:3], parts[-1]]))
-    return rules.get(key) or next((rules[group] for group in rules if group[-1] == "." and key.startswith(group)), None)
+    names = (key, f"{key}={value}", *(group for group in rules if group[-1] == "." and key.startswith(group)))
+    return next((rules[name] for name in names if name in rules), None)
 
 
 def of_arguments(config: Any, path: str = "") -> dict[str, Range]:
@@ -191,7 +191,7 @@ KEYS: dict[str, Key] = {
     "model.accepts": Key(f"list choice {INPUTS}"),
     **dict.fromkeys(("data.tasks", "model.tasks"), Key("list name")),
     "model.replicas": Key("whole 1", changes="nothing"),
-    **dict.fromkeys(("scheduler", "task.optimizer", "task.scheduler"), Key(loop=True)),
+    **dict.fromkeys(("scheduler", "callbacks", "task.optimizer", "task.scheduler", "data.sampler"), Key(loop=True)),
     **dict.fromkeys(("task.optimizer.", "task.scheduler.", "callbacks."), Key(loop=True, open=True)),
     "task.optimizer.lr": Key("positive", loop=True, open=True),
     "task.optimizer.weight_decay": Key("not_negative", loop=True, open=True),

@@ -11,13 +11,15 @@ from typing import Any, cast
 
 import pandas as pd
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from src.data.datamodule import Batch, Batches, InMemory, epoch_seed
 from src.errors import UserError
 from src.networks import Grouped
+from src.tasks.outputs import gathered, joined
 
 
 class Task(LightningModule):
@@ -158,8 +160,9 @@ class Task(LightningModule):
         optimizer: Any = self.optimizers()
         several = self.trainer.world_size > 1
         weight = cast(Batches, self.trainer.train_dataloader).weight(batch_idx) if several else 1.0
-        # only a gradient scaler and several devices need Lightning's own, whose hooks cost a tenth of an epoch
-        backward = self.manual_backward if several or self.trainer.precision == "16-mixed" else torch.Tensor.backward
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        # only a gradient scaler, several devices and callbacks need Lightning's own, whose hooks cost a tenth of an epoch
+        backward = self.manual_backward if several or scaler or self.hooked() else torch.Tensor.backward
         for x, y, *times in batches:
             optimizer.zero_grad()
             x, goal = self.fed(x, y)
@@ -168,11 +171,17 @@ class Task(LightningModule):
             if self.l1:
                 loss = loss + self.l1 * sum(weight.abs().sum() for weight in self.network.parameters())
             backward(loss if weight == 1 else loss * weight)
-            if self.gradient_clip:
-                self.clip_gradients(optimizer, self.gradient_clip)
+            if self.gradient_clip:  # the scaler divides the gradients by its scale only in the step
+                self.clip_gradients(optimizer, self.gradient_clip * (scaler.get_scale() if scaler else 1))
             optimizer.step()
             if weight:
                 self.keep("train", self.measured(output.detach(), target, *times))
+
+    def hooked(self) -> bool:
+        """Return whether a callback acts before or after the gradients are computed."""
+        hooks = ("on_before_backward", "on_after_backward")
+        callbacks = getattr(self.trainer, "callbacks", [])
+        return any(is_overridden(hook, callback, Callback) for callback in callbacks for hook in hooks)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.keep("val", self.evaluated(batch))
@@ -191,6 +200,8 @@ class Task(LightningModule):
             parts[:] = [tuple(torch.cat(column) for column in zip(*parts, strict=True))]
 
     def on_validation_epoch_end(self) -> None:
+        if self.trainer.sanity_checking:
+            return self.collected.clear()
         # Lightning validates inside the training epoch, after its last batch: both splits become one row of metrics.csv
         self.log_epoch()
 
@@ -273,23 +284,11 @@ class Task(LightningModule):
     def measure(self, output: Tensor, target: Tensor) -> dict[str, float]:
         """Return loss and metrics of the measured outputs and targets of a whole split."""
         prediction, actual = self.predict(output, target)
+        self.loss.cpu()  # weights of classes are on the network's device
         values = {"loss": float(self.loss_of(output, target))}
+        self.loss.to(self.device)
         for name, metric in self.metrics.items():
             metric.reset()
             self.update(metric, prediction, actual)
             values[name] = float(metric.compute())
         return values
-
-
-def joined(parts: list[Batch]) -> Batch:
-    """Return outputs and targets of several batches as one, on the CPU."""
-    output, target = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
-    return output.float(), target  # reduced precision applies to the forward pass, never to metrics
-
-
-def gathered(parts: list[Batch]) -> list[Batch]:
-    """Return the parts of all processes of a run over several devices, on the CPU; some may have none."""
-    own = joined(parts) if parts else None
-    everyone: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(everyone, own)
-    return [part for part in everyone if part is not None]

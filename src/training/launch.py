@@ -24,7 +24,7 @@ from src.runs import moved, trust
 from src.runs import result as results
 from src.runs.files import shown
 from src.runs.folder import claim, keep, settle, undo
-from src.tasks import weighting
+from src.tasks import options
 from src.training import distributed, initial_weights
 from src.training.interrupt import stop_after_epoch
 
@@ -96,7 +96,7 @@ def checked(
             raise UserError(f"logger={name}: needs the package {package}; pip install -e '.[{package}]'")
     initial_weights.check(config, choices.model)
     if not stored:
-        weighting.check(config)
+        options.check(config, [] if several else overrides)
     if config.resume:
         if several or not trains(config.model):
             raise UserError(f"resume={config.resume}: only a single run of a network can be resumed")

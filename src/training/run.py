@@ -80,7 +80,7 @@ def run(config: DictConfig, folder: Path, result: dict[str, Any], fit: Fit | Non
         results.write(folder, result)
         raise
     except (Exception, SystemExit) as error:
-        wrong = cause_of(error, "data") if isinstance(error, Exception) else error
+        wrong = cause_of(error, "data, trainer or callbacks") if isinstance(error, Exception) else error
         if isinstance(wrong, UserError) and result["seconds"]["fit"] is None:
             raise wrong from error
         record_failure(folder, result, wrong)

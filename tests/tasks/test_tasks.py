@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from src.config.compose import compose
 from src.data.datamodule import Batches
-from src.tasks import weighting
+from src.tasks import options
 from src.training.build import load_run
 
 
@@ -62,7 +62,7 @@ def test_training_options_change_training(train) -> None:
         "loss": ["task.loss._target_=torch.nn.L1Loss"],
         "momentum": ["+task.optimizer.momentum=0.9"],
     }
-    seen = {name: losses(train(name, *few, *options)) for name, options in changes.items()}
+    seen = {name: losses(train(name, *few, *more)) for name, more in changes.items()}
     for name, values in seen.items():
         assert values[-1] != pytest.approx(plain[-1], rel=1e-6), name
     assert seen["clip"][-1] > seen["sgd"][-1], "a gradient clipped to almost nothing must learn more slowly"
@@ -84,7 +84,7 @@ def test_rare_classes_are_weighed_once(call) -> None:
             assert (status, err.count("\n")) == (2, 1), err
             assert err.startswith(f"error: {other} task.class_weights=")
     assert not Path("run").exists()
-    weighting.check(compose("train", [*few[:2], "data.sampler=balanced", "task.loss.label_smoothing=0.1"]))
+    options.check(compose("train", [*few[:2], "data.sampler=balanced", "task.loss.label_smoothing=0.1"]), [])
 
 
 @pytest.mark.slow

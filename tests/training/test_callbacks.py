@@ -22,15 +22,15 @@ from src.training.build import quiet
 from src.training.fit import Checkpoint, fit_network, rewind
 
 
-class Constant(nn.Module):
-    """Predicts one number, whatever it sees."""
+class Constant(nn.Linear):
+    """Predicts its one weight, whatever it sees."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.value = nn.Parameter(torch.zeros(1))
+        super().__init__(1, 1, bias=False)
+        nn.init.zeros_(self.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.value * torch.ones(len(x), 1)
+        return super().forward(torch.ones(len(x), 1))
 
 
 class Levels(InMemory):
@@ -45,14 +45,14 @@ class Levels(InMemory):
         return {"train": level(10.0), "val": level(3.0), "test": level(3.0)}
 
 
-def climb(folder: Path, *overrides: str, lr: float = 1.0, scheduler: Any = None) -> str:
+def climb(folder: Path, *overrides: str, lr: float = 1.0, **more: Any) -> str:
     """Train a constant from 0: with an absolute loss and plain SGD it grows by the learning rate in every epoch."""
     config = compose("train", list(overrides))
     quiet()
     data = Levels(batch_size=4)
     data.setup()
     metrics: Any = dict.fromkeys(config.task.metrics, torchmetrics.MeanAbsoluteError())
-    task = Regression(Constant(), data.spec, nn.L1Loss(), metrics, partial(torch.optim.SGD, lr=lr), scheduler)
+    task = Regression(Constant(), data.spec, nn.L1Loss(), metrics, partial(torch.optim.SGD, lr=lr), **more)
     return fit_network(task, data, config, folder, "cpu")
 
 
@@ -65,7 +65,7 @@ def test_early_stopping_and_the_best_checkpoint_on_a_known_curve(tmp_path: Path)
     assert climb(tmp_path, "callbacks.early_stopping.patience=2", "trainer.max_epochs=50") == "stopped early"
     curve = history.load(tmp_path)["val/loss"]
     assert curve.tolist() == pytest.approx([2, 1, 0, 1, 2], abs=0.01)
-    weights = {name: float(kept(tmp_path, name)["state_dict"]["network.value"]) for name in ("best", "last")}
+    weights = {name: float(kept(tmp_path, name)["state_dict"]["network.weight"]) for name in ("best", "last")}
     assert weights == pytest.approx({"best": 3.0, "last": 5.0})
 
 
@@ -138,6 +138,12 @@ class Notes(Callback):
     def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
         self.note(trainer, "begun")
 
+    def on_before_backward(self, trainer: Any, *_: Any) -> None:
+        self.note(trainer, "before gradients")
+
+    def on_after_backward(self, trainer: Any, *_: Any) -> None:
+        self.note(trainer, "after gradients")
+
     def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
         self.note(trainer, "batch")
         module.log("twice", torch.tensor(float(trainer.global_step)), on_step=True, on_epoch=False)
@@ -174,7 +180,7 @@ def test_what_callbacks_log_is_in_the_row_of_its_epoch_also_of_a_resumed_run(tmp
     climb(tmp_path / "plain", "trainer.max_epochs=6", "trainer.limit_train_batches=4")
     six, half, plain = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("six", "half", "plain"))
     assert six["epoch"].tolist() == list(range(6))
-    for moment in ("begun", "batch", "validating", "validated", "trained", "ended"):
+    for moment in ("begun", "before gradients", "after gradients", "batch", "validating", "validated", "trained", "ended"):
         assert six[moment].tolist() == list(range(6)), moment
     assert six["later"].isna().tolist() == [True] + [False] * 5
     assert six["twice"].is_monotonic_increasing
@@ -186,6 +192,15 @@ def test_what_callbacks_log_is_in_the_row_of_its_epoch_also_of_a_resumed_run(tmp
     pd.testing.assert_frame_equal(six.drop(columns=measured), half.drop(columns=measured))
     assert list(six) == list(half)
     pd.testing.assert_frame_equal(plain.drop(columns="seconds"), six[list(plain)].drop(columns="seconds"))
+
+
+def test_gradients_are_clipped_in_their_own_scale(tmp_path: Path) -> None:
+    """Half precision multiplies the loss, and so the gradients, by a scale until the step; the first one is too large."""
+    half = "+trainer.plugins=[{_target_: lightning.pytorch.plugins.MixedPrecision, precision: 16-mixed, device: cpu}]"
+    for name, options, steps in (("plain", [], 4), ("half", [half, "trainer.precision=null"], 3)):
+        climb(tmp_path / name, *options, "trainer.max_epochs=4", gradient_clip=0.25)
+        weight = kept(tmp_path / name, "last")["state_dict"]["network.weight"].item()
+        assert weight == pytest.approx(0.25 * steps, abs=1e-3)
 
 
 def test_a_metrics_file_of_an_earlier_version_loses_no_epoch(tmp_path: Path) -> None:
