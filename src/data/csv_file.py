@@ -43,7 +43,8 @@ def read(path: Path, texts: Iterable[str] = (), skip_blank_lines: bool = True) -
         with warnings.catch_warnings(action="error", category=ParserWarning):
             frame = pd.read_csv(path, index_col=False, **blank)
             if kept := [name for name in texts if name in frame]:
-                frame[kept] = pd.read_csv(path, index_col=False, usecols=kept, dtype=str, keep_default_na=False, **blank)
+                written = pd.read_csv(path, index_col=False, usecols=kept, dtype=str, keep_default_na=False, **blank)
+                frame[kept] = written[kept]  # pandas has them in the order of the file
         further = len(fields(path, 1, **blank)) - len(header) if len(frame) else 0
     except (OSError, ValueError, ParserWarning) as error:
         long = long_row(path) if isinstance(error, ParserError | ParserWarning) else ""

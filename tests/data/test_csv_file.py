@@ -74,6 +74,13 @@ def test_an_unnamed_column_is_left_out_only_if_it_is_empty(tmp_path: Path) -> No
     assert csv_file.read(path)[0].iloc[0].tolist() == ["first", 1]
 
 
+def test_texts_stay_under_their_own_header_in_any_order(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b,c\n007,2,NA\n")
+    for texts in (["a", "c"], ["c", "a"]):
+        assert csv_file.read(path, texts)[0].iloc[0].tolist() == ["007", 2, "NA"]
+
+
 @pytest.mark.parametrize("header", ["a,b,a", 'a,"b","a"', "\ufeffa,b,a"])
 def test_a_name_that_two_columns_have_is_refused(tmp_path: Path, header: str) -> None:
     path = tmp_path / "rows.csv"
