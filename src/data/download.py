@@ -7,7 +7,7 @@ import os
 import socket
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, urlopen
 
@@ -87,3 +87,10 @@ def reachable(url: str, seconds: float = 0.5) -> bool:
     except OSError:
         return False
     return True
+
+
+def states(values: dict[str, Any]) -> tuple[tuple[str, int, int], ...]:
+    """Return size and time of change of every file that values of a data set name, and of those below its ``path``."""
+    named = [Path(value) for value in values.values() if isinstance(value, str) and os.path.isfile(value)]
+    below = sorted(Path(values["path"]).rglob("*")) if os.path.isdir(values.get("path") or "") else []  # not data_dir: large
+    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in (*named, *below) if file.exists())

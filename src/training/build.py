@@ -23,6 +23,7 @@ from src.baselines.estimator import Estimator
 from src.config.compose import leaves, options, reference
 from src.config.schema import check_values, trains
 from src.data.datamodule import InMemory
+from src.data.download import states
 from src.errors import UserError, cause_of, sentence
 from src.runs import moved
 from src.runs import result as results
@@ -43,17 +44,19 @@ def quiet() -> None:
 
 
 def settle(config: DictConfig) -> None:
-    """Set what the last bits of every metric depend on: torch's threads, and its treatment of denormal numbers."""
+    """Set what the last bits of every metric depend on: torch's threads, denormal numbers and choice of algorithms."""
     if config.threads:
         torch.set_num_threads(config.threads)
     # gradients that vanish over hundreds of steps become denormal numbers, with which a CPU computes far slower
     torch.set_flush_denormal(True)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else CUDA has no deterministic algorithms
+    torch.use_deterministic_algorithms(bool(config.trainer.get("deterministic")))
 
 
 @contextlib.contextmanager
 def settled(config: DictConfig) -> Iterator[None]:
     """Reproduce the last bits of a run's metrics inside the context; torch is as it was before afterwards."""
-    threads = torch.get_num_threads()
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     flushes = bool((torch.full((1,), 1e-39) * 1.0 == 0).all())  # torch has no other way to tell
     settle(config)
     try:
@@ -61,6 +64,7 @@ def settled(config: DictConfig) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(flushes)
+        torch.use_deterministic_algorithms(deterministic)
 
 
 def instantiate(part: DictConfig, **more: Any) -> Any:
@@ -80,19 +84,12 @@ def new_data_set(config: DictConfig) -> InMemory:
 def data_set(config: DictConfig) -> InMemory:
     """Return the prepared data of a configuration; consecutive runs of one process on the same data share them."""
     plain = cast(dict[str, Any], OmegaConf.to_container(config.data, resolve=True))
-    return _data_set(json.dumps(plain, sort_keys=True), states(plain))
+    return _data_set(json.dumps(plain, sort_keys=True), states(leaves(plain)))
 
 
 @functools.lru_cache(maxsize=1)  # one data set in memory at a time
 def _data_set(data: str, files: tuple[Any, ...]) -> InMemory:  # `files` only tells whether they have changed
     return new_data_set(OmegaConf.create({"data": json.loads(data)}))
-
-
-def states(data: dict[str, Any]) -> tuple[tuple[str, int, int], ...]:
-    """Return size and time of change of every file that a plain configuration names, and of those below its ``path``."""
-    named = [Path(value) for value in leaves(data).values() if isinstance(value, str) and os.path.isfile(value)]
-    below = sorted(Path(data["path"]).rglob("*")) if os.path.isdir(data.get("path") or "") else []  # not data_dir: large
-    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in (*named, *below) if file.exists())
 
 
 def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Task:
