@@ -43,7 +43,6 @@ def test_no_other_private_module_is_imported() -> None:
 
 # Private attributes of objects of other libraries, and why each is used.
 ATTRIBUTES = {
-    "_experiment": "CSVLogger keeps its writer there; ours writes one row per epoch",
     "_target_": "no attribute: Hydra's key for a class, read from a configuration",
 }
 
