@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src.config.compose import app
+from src.command import app
 from src.errors import UserError
 from src.runs import files, result
 

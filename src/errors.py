@@ -31,9 +31,9 @@ def sentence(error: BaseException, named: bool = False) -> str:
 
 def nearest(name: str, names: list[str]) -> str:
     """Return ``did you mean …?``, or a list to choose from if no name is near."""
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]}?"
+    by_lower = {key.lower(): key for key in names}
+    if near := difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6):
+        return f"did you mean {by_lower[near[0]]}?"
     shown = names if len(names) <= 20 else sorted({key.split(".")[0] for key in names})
     return f"choose one of: {', '.join(shown)}"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.compose import app
+from src.command import app
 from src.config.keys import of_arguments
 from src.config.schema import check_range, check_ranges, shown
 from src.data.clinical import records

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src.config.compose import app
+from src.command import app
 from src.errors import UserError, sentence
 from src.runs import files
 

@@ -8,15 +8,14 @@ python -m src.predict run=logs/passengers_lstm/<time> steps=60 output=forecast.c
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.compose import app
-from src.config.overrides import written
+from src.command import app
+from src.config.overrides import typed, written
 from src.data.text.keras_files import split
-from src.errors import UserError, refuse
+from src.errors import UserError
 from src.runs import files, result
 
 MOST_STEPS = 1_000_000
@@ -79,12 +78,6 @@ def one_text(folder: Path, text: str, trust: bool) -> None:
         print(f"not in the vocabulary of {len(data.words):,}: {', '.join(unknown)}")
 
 
-def plain(argument: str) -> str:
-    """Return an argument with its text in quotes, without the signs that tokenizing drops, so that Hydra can parse it."""
-    text = argument.removeprefix("text=")
-    return argument if text == argument else written("text", " ".join(split(text)))
-
-
 def further_steps(folder: Path, steps: int, origin: str, path: Path, trust: bool) -> None:
     """Forecast the steps after the series of a run, and draw them beside the table."""
     from src.data.series.dates import shown
@@ -99,15 +92,17 @@ def further_steps(folder: Path, steps: int, origin: str, path: Path, trust: bool
     print(f"{len(table):,} steps of {data.spec.target} from {shown(table.index[0])} on: {path}, {plot}")
 
 
-def main() -> None:
-    if any(text.startswith("data=") for text in sys.argv[1:]):
-        refuse(
+def prepared(arguments: list[str]) -> list[str]:
+    """Return the arguments for Hydra: paths as typed, and a text in quotes, without the signs that tokenizing drops."""
+    if any(text.startswith("data=") for text in arguments):
+        raise UserError(
             "data=: give the rows to predict as input=, and the run as run=; to classify images without training: "
             "python -m src.train data=images data.path=FOLDER model=resnet50"
         )
-    sys.argv[1:] = map(plain, sys.argv[1:])
-    app(predict, "predict")()
+    return typed([written("text", " ".join(split(text[5:]))) if text[:5] == "text=" else text for text in arguments])
 
+
+main = app(predict, "predict", prepared)
 
 if __name__ == "__main__":
     main()

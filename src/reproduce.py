@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.compose import CONF, app
+from src.command import app
+from src.config.compose import CONF
+from src.config.overrides import typed
 from src.config.schema import check_ranges
 from src.errors import UserError, nearest
 from src.runs import files
@@ -77,11 +79,12 @@ def launch(arguments: list[str], folder: Path) -> str:
     return done.stderr.strip().removeprefix("error: ") if done.returncode == 2 else ""
 
 
-def main() -> None:
-    # Hydra would read nyse,hitters as a sweep over two values
-    sys.argv[1:] = [re.sub(r"^only=([^\[]*,.*)$", r"only=[\1]", text) for text in sys.argv[1:]]
-    app(reproduce, "reproduce")()
+def prepared(arguments: list[str]) -> list[str]:
+    """Return the arguments for Hydra, which would read ``only=nyse,hitters`` as a sweep over two values."""
+    return typed([re.sub(r"^only=([^\[]*,.*)$", r"only=[\1]", text) for text in arguments])
 
+
+main = app(reproduce, "reproduce", prepared)
 
 if __name__ == "__main__":
     main()

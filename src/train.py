@@ -10,14 +10,12 @@ python -m src.train model=lstm --cfg job                  show the configuration
 
 from __future__ import annotations
 
-import sys
-
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.config.compose import app
-from src.errors import UserError, refuse
+from src.command import app
+from src.config.overrides import typed
 from src.sweeps.arguments import expanded, launches_sweep
 from src.sweeps.arguments import resumed as resumed_sweep
 from src.sweeps.supervisor import supervised
@@ -33,14 +31,13 @@ def train(config: DictConfig) -> float:
     return launch.launch(config)
 
 
-def main() -> None:
-    try:
-        arguments = resumed_sweep(expanded(sys.argv[1:]))
-        sys.argv[1:] = arguments if launches_sweep(arguments) else launch.resumed(arguments)
-    except UserError as error:
-        refuse(error)
-    app(train, "train")()
+def prepared(arguments: list[str]) -> list[str]:
+    """Return the arguments for Hydra: a resumed run or sweep has the earlier ones, replicas are a sweep over seeds."""
+    arguments = resumed_sweep(expanded(typed(arguments, launches_sweep(arguments))))
+    return arguments if launches_sweep(arguments) else launch.resumed(arguments)
 
+
+main = app(train, "train", prepared)
 
 if __name__ == "__main__":
     supervised(main)

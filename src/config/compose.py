@@ -6,26 +6,23 @@ Nothing here imports torch, so that ``--help`` and every configuration error ans
 from __future__ import annotations
 
 import functools
-import os
 import re
-import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import OverrideType
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
 
+from src.config import keys
+from src.config.keys import CONF
 from src.config.overrides import given, parse, unreadable
-from src.errors import UserError, nearest, refuse, sentence
+from src.errors import UserError, nearest, sentence
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = (
     *("data", "model", "task", "recipe", "protocol", "scheduler", "trainer", "accelerator", "callbacks", "logger"),
-    *("sweep", "debug"),
+    *("task.optimizer", "sweep", "debug"),
 )
 # Hydra's plugins; the first part of a name is the extra of pyproject.toml that brings it.
 PLUGINS = (
@@ -44,7 +41,13 @@ def options(group: str) -> list[str]:
 
 
 def reference(config_name: str, overrides: list[str]) -> DictConfig:
-    """Return the configuration of the groups that ``overrides`` choose, without the values that they set."""
+    """Return the configuration of the groups that ``overrides`` choose, without the values that they set.
+
+    Raises:
+        UserError: A choice is wrong.
+    """
+    if wrong := wrong_choice(overrides):
+        raise UserError(wrong)
     return chosen(config_name, tuple(text for text in overrides if is_choice(text)))
 
 
@@ -59,6 +62,30 @@ def is_choice(override: str) -> bool:
     (parsed,) = parse([override])
     group, name = CONF / parsed.key_or_group, parsed.value()
     return group.is_dir() and not parsed.is_delete() and (name is None or (group / f"{name}.yaml").is_file())
+
+
+def wrong_choice(overrides: list[str]) -> str | None:
+    """Return the sentence for the first wrong choice of an option, which Hydra may ignore; None if all are right."""
+    application = GlobalHydra.instance()
+    for parsed in parse(overrides):
+        group, name = parsed.key_or_group, parsed.value()
+        if group not in GROUPS or parsed.is_delete() or parsed.is_sweep_override() or isinstance(name, dict):
+            continue
+        if parsed.type != OverrideType.CHANGE:
+            return f"{parsed.input_line}: {group} is there already; leave the + out, as in {group}={name}"
+        if not isinstance(name, str):
+            return f"{parsed.input_line}: takes an option of the group; to do without one, write ~{group}"
+        more = application.config_loader().get_group_options(group) if application.is_initialized() else []  # --config-dir
+        if not (CONF / group / f"{name}.yaml").is_file() and name not in more:
+            return no_option(group, name)
+    return None
+
+
+def no_option(group: str, name: str) -> str:
+    """Return the sentence for an option that a group does not have."""
+    found = [*options(group), *(path.rpartition("/")[2] for path in PLUGINS if path.startswith(f"{group}/"))]
+    advice = keys.advice("_options", f"{group}={name}".lower()) or nearest(name, found)
+    return f"{group}={name}: there is no such {group or 'config'}; {advice}"
 
 
 def compose(config_name: str, overrides: list[str], return_hydra_config: bool = False) -> DictConfig:
@@ -79,63 +106,31 @@ def leaves(config: Any, path: str = "") -> dict[str, Any]:
     return found
 
 
-def app(task: Callable[[DictConfig], Any], config_name: str) -> Callable[[], None]:
-    """Return the ``main`` of an entry point: ``task`` run by Hydra on ``conf/<config_name>.yaml``."""
-
-    begun = []
-
-    @functools.wraps(task)
-    def run_task(config: DictConfig) -> Any:
-        begun.append(True)
-        try:
-            return task(config)
-        except UserError as error:
-            refuse(error)
-        except MissingMandatoryValue as error:
-            refuse(f"{error.full_key}: must be given, as in {error.full_key}=...")
-
-    def main() -> None:
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors as they are, and this module prints them
-        begun.clear()
-        try:
-            if {"-h", "--help"} & set(sys.argv[1:]):
-                return print(help_text(task.__globals__["__doc__"], config_name, sys.argv[1:]))
-            hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(run_task)()
-        except Exception as error:
-            if begun:  # the task's own, which it has recorded
-                raise
-            refuse(explain(error, config_name, sys.argv[1:]))
-        except KeyboardInterrupt:
-            raise SystemExit(130) from None
-
-    return main
-
-
-def help_text(usage: str, config_name: str, arguments: list[str]) -> str:
-    """Return usage, groups with their options, and the chosen configuration; Hydra's own help takes twice as long."""
-    config = compose(config_name, given(arguments))
-    lines = [usage.strip(), ""]
-    if config_name == "train":
-        lines += ["Choose with group=option:", ""]
-        lines += [f"  {group}: {', '.join(options(group))}" for group in GROUPS] + [""]
-    return "\n".join([*lines, "Set any value with key=value:", "", OmegaConf.to_yaml(config)])
-
-
 def explain(error: Exception, config_name: str, arguments: list[str]) -> str:
     """Return one sentence that names the override Hydra could not apply, and the nearest name that it could."""
     if isinstance(error, OverrideParseException):
         return unreadable(error.override)
+    if wrong := wrong_choice(given(arguments)):
+        return wrong
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         if error.missing_cfg_file in PLUGINS:
             return f"{group}={name}: needs a package that is not installed; pip install -e '.[{name.partition('_')[0]}]'"
-        names = [*options(group), *(path.rpartition("/")[2] for path in PLUGINS if path.startswith(f"{group}/"))]
-        return f"{group}={name}: there is no such {group or 'config'}; {nearest(name, names)}"
-    if unknown := re.search(r"Could not (?:override|append to config|delete).*?'?([\w.@/-]+)'?[.:]", str(error)):
-        return unknown_key(unknown[1], leaves(OmegaConf.to_container(reference(config_name, given(arguments)))))
+        return no_option(group, name)
+    if unknown := re.search(r"Could not (?:override|delete|append)[^']*'([^'=]+)[^']*'(?! is)", str(error)):
+        if "Could not append" in str(error):
+            return f"+{unknown[1]}: the key is there already; leave the + out, as in {unknown[1]}=..."
+        return unknown_key(unknown[1], names(config_name, given(arguments)))
     return sentence(error)
 
 
-def unknown_key(key: str, names: Iterable[str]) -> str:
+def names(config_name: str, overrides: list[str]) -> list[str]:
+    """Return the keys of the configuration of some choices of groups, and those groups."""
+    groups, choices = (GROUPS, overrides) if config_name == "train" else ((), [])
+    return [*leaves(OmegaConf.to_container(reference(config_name, choices))), *groups]
+
+
+def unknown_key(key: str, names: list[str]) -> str:
     """Return the sentence for a key that no configuration has."""
-    return f"{key}: there is no such key; {nearest(key, [*names, *GROUPS])}"
+    meant = keys.meant(key, names)
+    return f"{key}: there is no such key; {f'use {meant}' if meant else nearest(key, names)}"

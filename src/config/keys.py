@@ -7,13 +7,14 @@ A key of :data:`KEYS` means the same in every run. An argument of one of Labbook
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 import yaml
 
-from src.config.compose import CONF
+CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 class Range(NamedTuple):
@@ -27,9 +28,10 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def whole(low: int, high: int = 2**31 - 1) -> Range:
-    says = f"a whole number from {low} to {high:,}" if high < 2**31 - 1 else f"a whole number of at least {low}"
-    return Range(says, lambda value: type(value) is int and low <= value <= high)
+def whole(low: int, high: int | None = None) -> Range:
+    most = high or 2**31 - 1
+    says = f"from {low} to {most:,}" if high else f"of at least {low} and at most {most:,}"
+    return Range(f"a whole number {says}", lambda value: type(value) is int and low <= value <= most)
 
 
 def choice(*options: Any) -> Range:
@@ -43,8 +45,7 @@ def optional(term: Range) -> Range:
 
 def each(term: Range) -> Range:
     """One value, or a list of them."""
-    several = listed(term)
-    return Range(f"{term.says}, or a list of such", lambda value: term.holds(value) or several.holds(value))
+    return Range(f"{term.says}, or a list of such", lambda value: term.holds(value) or listed(term).holds(value))
 
 
 def listed(term: Range) -> Range:
@@ -78,10 +79,7 @@ NAMES: dict[str, Range] = {
     ),
     "frequency": Range(
         "a number above 0, or the two ends of a range, lower first",
-        lambda value: (
-            positive.holds(value)
-            or (isinstance(value, list) and len(value) == 2 and all(map(positive.holds, value)) and value[0] <= value[1])
-        ),
+        lambda value: positive.holds(value) or (listed(positive).holds(value) and len(value) == 2 and value[0] <= value[1]),
     ),
     "waves": Range(
         "a list of two or more of sine, square, triangle, sawtooth, each once",
@@ -106,26 +104,45 @@ def read(words: str) -> Range:
 
 
 @functools.cache
-def stored() -> dict[str, dict[str, str]]:
-    """Return the content of ``conf/ranges.yaml``."""
-    content = yaml.load((CONF / "ranges.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return cast(dict[str, dict[str, str]], content)
+def loaded(path: Path = CONF / "ranges.yaml") -> dict[str, dict[str, Any]]:
+    """Return the content of a YAML file, by the faster parser where there is one."""
+    return cast(dict[str, dict[str, Any]], yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
 @functools.cache
 def of_classes() -> dict[str, dict[str, Range]]:
     """Return the ranges of arguments by class; a class of the user's own has none, whatever its arguments are called."""
-    rules = {target: arguments for target, arguments in stored().items() if not target.startswith("_")}
+    rules = {target: arguments for target, arguments in loaded().items() if not target.startswith("_")}
     return {target: {key: read(words) for key, words in arguments.items()} for target, arguments in rules.items()}
 
 
-def instead(key: str, value: Any) -> str | None:
-    """Return what to do instead of setting a key, or of naming Lightning's class; None if it may be set."""
-    rules, parts = stored()["_instead"], str(value).split(".")
-    if key.endswith("._target_"):  # without the module in which a package defines it
-        return rules.get(".".join([*parts[:3], parts[-1]]))
-    names = (key, f"{key}={value}", *(group for group in rules if group[-1] == "." and key.startswith(group)))
-    return next((rules[name] for name in names if name in rules), None)
+def groups(values: Iterable[str]) -> set[str]:
+    """Return the groups of keys above the dotted keys of values."""
+    return {key[:dot] for key in values for dot, sign in enumerate(key) if sign == "."}
+
+
+def meant(key: str, values: Iterable[str]) -> str | None:
+    """Return the key that another name stands for, such as ``epochs`` or ``optimizer.lr``; None if that is not clear.
+
+    Args:
+        key: Name that a user has typed.
+        values: Dotted keys of a configuration's values, and its groups of options.
+    """
+    names, name = groups(values) | set(values), key.lower().replace("-", "_")
+    for typed in dict.fromkeys((key, name, name.rpartition(".")[2])):
+        ends = [typed] if typed in names else [one for one in names if one.endswith(f".{typed}")]
+        if len(ends) == 1:
+            return ends[0]
+        for habit, words in loaded()["_habits"].items():
+            one = habit.partition("=")[0]
+            if typed in words.split() and (one in names or one.startswith("hydra.")):
+                return habit
+    return None
+
+
+def advice(section: str, text: str) -> str | None:
+    """Return the advice of the first pattern in a section of ``conf/ranges.yaml`` that ``key=value`` matches."""
+    return next((advice for pattern, advice in loaded()[section].items() if fnmatchcase(text, pattern)), None)
 
 
 def of_arguments(config: Any, path: str = "") -> dict[str, Range]:
@@ -139,11 +156,6 @@ def of_arguments(config: Any, path: str = "") -> dict[str, Range]:
     return found
 
 
-# What a data set gives to a network: ``prefixes`` are series of different lengths, padded at their end; ``masked`` series
-# hold for each feature its value, whether it was observed, and the time since it was.
-INPUTS = "table series prefixes masked tokens bag image"
-
-
 class Key(NamedTuple):
     """One key, or with a dot at its end all keys below it.
 
@@ -152,7 +164,7 @@ class Key(NamedTuple):
         changes: What another value makes of a run: ``nothing`` of its figures; ``jobs``, other jobs of a sweep;
             ``rounding``, their last digits; ``repeat``, a repeat of the experiment; ``precision``; another ``experiment``.
         resume: A resumed run may change it.
-        path: A path, which a run stores as an absolute one.
+        path: ``typed`` for a path, which needs no quotes for Hydra; ``absolute`` for one that a run also stores as such.
         loop: Only the training loop reads it: a baseline, which is fitted in closed form, has none.
         open: An argument of another library's class, which may be added with +; the class itself checks it.
     """
@@ -160,54 +172,13 @@ class Key(NamedTuple):
     words: str = ""
     changes: Literal["nothing", "jobs", "rounding", "repeat", "precision", "experiment"] = "experiment"
     resume: bool = False
-    path: bool = False
+    path: Literal["", "typed", "absolute"] = ""
     loop: bool = False
     open: bool = False
 
 
-EXPERIMENT, NOTHING = Key(), Key(changes="nothing")
-SEED = f"whole 0 {2**32 - 1}"
-TRAINER = Key(resume=True, loop=True, open=True)
-KEYS: dict[str, Key] = {
-    "data_dir": Key(changes="nothing", path=True),
-    "seed": Key(SEED, changes="repeat"),
-    "threads": Key("optional whole 1", changes="rounding", resume=True),
-    "test_weights": Key("choice best last"),
-    "vectors": Key("optional name", path=True),
-    "weights": Key("name"),
-    "encoder": Key("run"),
-    "resume": Key(changes="nothing", resume=True),
-    "trust": Key("flag", changes="nothing", resume=True),
-    "on_error": Key("choice continue stop", changes="nothing"),
-    "sweep.confirm": Key("flag", changes="nothing"),
-    **dict.fromkeys(("hydra.", "hydra/launcher", "hydra.sweeper.n_trials", "hydra.sweeper.n_jobs", "logger"), NOTHING),
-    **dict.fromkeys(("sweep", "sweep.", "hydra/sweeper", "hydra.sweeper."), Key(changes="jobs")),
-    "logger.": Key(changes="nothing", open=True),
-    "accelerator": Key(changes="rounding", resume=True),
-    "data.input": Key(f"choice {INPUTS}"),
-    "data.eval_batch_size": Key("whole 1", changes="rounding"),
-    "data.split_seed": Key(SEED, changes="repeat"),
-    **dict.fromkeys(("data.path", "data.pickle"), Key(path=True)),
-    "model.accepts": Key(f"list choice {INPUTS}"),
-    **dict.fromkeys(("data.tasks", "model.tasks"), Key("list name")),
-    "model.replicas": Key("whole 1", changes="nothing"),
-    **dict.fromkeys(("scheduler", "callbacks", "task.optimizer", "task.scheduler", "data.sampler"), Key(loop=True)),
-    **dict.fromkeys(("task.optimizer.", "task.scheduler.", "callbacks."), Key(loop=True, open=True)),
-    "task.optimizer.lr": Key("positive", loop=True, open=True),
-    "task.optimizer.weight_decay": Key("not_negative", loop=True, open=True),
-    "task.gradient_clip": Key("optional positive", loop=True),
-    "task.l1": Key("not_negative", loop=True),
-    **dict.fromkeys(("task.loss.", "task.metrics."), Key(open=True)),
-    "callbacks.progress": Key(changes="nothing", resume=True, loop=True, open=True),
-    "trainer.": TRAINER,
-    **dict.fromkeys(("trainer.max_epochs", "trainer.check_val_every_n_epoch"), TRAINER._replace(words="whole 1")),
-    **dict.fromkeys(("trainer.devices", "trainer.num_nodes"), TRAINER._replace(words="whole 1 1024")),
-    "trainer.accelerator": TRAINER._replace(changes="rounding"),
-    "trainer.precision": TRAINER._replace(words="choice 32-true bf16-mixed 16-mixed", changes="precision"),
-    "trainer.limit_val_batches": TRAINER._replace(words="not_negative"),
-    **dict.fromkeys(("trainer.limit_train_batches", "trainer.limit_test_batches"), TRAINER._replace(words="positive")),
-    **dict.fromkeys(("data.batch_size", *("repeats", "epochs", "batch_size")), Key("whole 1")),  # of reproduce and impute
-}
+KEYS: dict[str, Key] = {key: Key(**fields) for key, fields in loaded(Path(__file__).with_name("keys.yaml")).items()}
+INPUTS = KEYS["data.input"].words.removeprefix("choice ")  # what a data set gives to a network
 
 
 def of(key: str) -> Key:
@@ -216,13 +187,12 @@ def of(key: str) -> Key:
     while key and entry not in KEYS:
         key = key.rpartition(".")[0]
         entry = f"{key}."
-    return KEYS.get(entry, EXPERIMENT)
+    return KEYS.get(entry, Key())
 
 
 def range_of(key: str, arguments: dict[str, Range]) -> Range | None:
     """Return the range of a key: that of the argument of a class (:func:`of_arguments`), or that of the table."""
-    words = of(key).words
-    return arguments.get(key) or (read(words) if words else None)
+    return arguments.get(key) or (read(of(key).words) if of(key).words else None)
 
 
 def idle(key: str) -> bool:

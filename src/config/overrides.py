@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterable, Sequence
 
@@ -10,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import OverrideParseException
 
+from src.config import keys
 from src.errors import UserError
 
 
@@ -69,3 +71,32 @@ def keyed(overrides: Iterable[str]) -> dict[str, str]:
 def written(key: str, value: str) -> str:
     """Return the override that sets ``key`` to a text, whatever characters the text has."""
     return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
+
+
+def typed(arguments: Sequence[str], several: bool = False) -> list[str]:
+    """Return the arguments with the values of path keys in quotes where Hydra would read anything but the path.
+
+    A value stays as it is if it is in Hydra's quotes already, is ``null``, or holds an interpolation (``${...}``).
+
+    Args:
+        arguments: Arguments of a command line.
+        several: The command is a sweep, in which commas and ``choice(...)`` list paths where jobs may differ in them.
+    """
+    return [_typed(text, several) for text in arguments]
+
+
+def _typed(argument: str, several: bool) -> str:
+    key, sign, value = argument.partition("=")
+    meaning = keys.of(key.lstrip("+"))
+    if not sign or not meaning.path or "${" in value:
+        return argument
+    several = several and meaning.changes != "nothing"  # the jobs of a sweep do not differ in such a key
+    with contextlib.suppress(UserError):  # of a value that is not in Hydra's quotes
+        (parsed,) = parse([argument])
+        plain = parsed.value()
+        as_typed = plain in (value, None) or (isinstance(plain, str) and value[0] in "'\"")
+        if several if parsed.is_sweep_override() else as_typed:
+            return argument
+    if several and "," in value:
+        return f"{key}={','.join(_typed(f'{key}={part}', False).partition('=')[2] for part in value.split(','))}"
+    return written(key, value)

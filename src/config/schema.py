@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import keys
-from src.config.compose import CONF, leaves, options, unknown_key
+from src.config.compose import CONF, GROUPS, leaves, options, unknown_key
 from src.config.keys import Range, is_number, of_arguments, range_of
 from src.config.overrides import key as key_of
 from src.errors import UserError
@@ -53,16 +53,19 @@ def check_values(config: DictConfig, reference: DictConfig, new: bool = False) -
     """
     plain = OmegaConf.to_container(config, resolve=True)
     usual, arguments = leaves(OmegaConf.to_container(reference, resolve=True)), of_arguments(plain)
-    groups = {key[:dot] for key in usual for dot, sign in enumerate(key) if sign == "."}
+    groups = keys.groups(usual)
     for key, value in leaves(plain).items():
         part, _, name = key.partition(".")
         one = part in ("callbacks", "logger") and bool(name) and "." not in name  # one callback, one logger: null is none
-        if new and (instead := keys.instead(key, value)):
+        if new and (instead := keys.advice("_instead", f"{key}={value}")):
             raise UserError(f"{key}: {instead}")
+        if new and name.endswith("_target_") and str(value).isidentifier():
+            advice = str(keys.advice("_targets", f"{key}={value}")).format(value)
+            raise UserError(f"{key}={value}: names no module; {advice}")
         if new and one and value is not None:
             raise UserError(f"{key}={shown(value)}: must be a class with its arguments, as in {key}._target_=...")
         if new and key not in usual and key not in groups and not may_be_added(key, config, usual):
-            raise UserError(unknown_key(key, usual))
+            raise UserError(unknown_key(key, [*usual, *GROUPS]))
         if key not in usual and key in groups and not (one and value is None):
             raise UserError(f"{key}={shown(value)}: is a group of keys; set the keys below it")
         term = range_of(key, arguments)

@@ -156,7 +156,7 @@ def _is_plain(text: str) -> bool:
         return all(_is_plain(f"{name}={text}") for name, text in drawn.items())
     if key.startswith("hydra"):
         return HYDRA.fullmatch(f"{key}={overrides.text(parsed)}") is not None
-    if "/" not in key and not (CONF / key).is_dir():
+    if "/" not in key and (isinstance(value, dict) or not (CONF / key).is_dir()):
         return True
     chosen = getattr(value, "list", []) if parsed.is_sweep_override() else value if isinstance(value, list) else [value]
     return all(name is None or str(name) in options(key) for name in chosen)

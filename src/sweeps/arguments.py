@@ -26,7 +26,7 @@ def launches_sweep(arguments: list[str]) -> bool:
     if SHOW & set(arguments):
         return False
     try:
-        given = overrides.keyed(overrides.given(arguments))
+        given = overrides.keyed(overrides.given(overrides.typed(arguments)))
     except UserError:  # Hydra will say so
         return False
     several = given.get("hydra.mode") == "MULTIRUN" or given.get("sweep", "null") != "null" or replicas(given) > 1
@@ -105,9 +105,10 @@ def resumed(arguments: list[str]) -> list[str]:
 
 def placed(override: str, cwd: str) -> str:
     """Return an override whose path, if it is one, is valid outside of ``cwd``, where it was given."""
-    key, value = overrides.key(override), overrides.text(override)
-    moved = key in ("data_dir", *settings.PATHS) and value != "null" and Path(cwd) != Path.cwd()
-    return overrides.written(key, str(Path(cwd, value))) if moved and "," not in value else override
+    (parsed,) = overrides.parse([override])
+    key, value, several = overrides.key(parsed), overrides.text(parsed), parsed.is_sweep_override()
+    moved = key in settings.PATHS and value != "null" and not several and Path(cwd) != Path.cwd()
+    return overrides.written(key, str(Path(cwd, value))) if moved else override
 
 
 def given_to(config: Any) -> list[str]:

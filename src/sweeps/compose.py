@@ -58,7 +58,5 @@ class JobLoader:
 
     def sets_value(self, override: Override) -> bool:
         """Return True for an override that sets the value of a key which a composed configuration has."""
-        key = override.key_or_group
-        if override.type != OverrideType.CHANGE or override.package or override.is_hydra_override() or "/" in key:
-            return False
-        return "." in key or not self.group_options(key)
+        other = override.type != OverrideType.CHANGE or override.package or override.is_hydra_override()
+        return not other and not self.group_options(override.key_or_group)

@@ -20,6 +20,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import keys
+from src.config.compose import reference
 from src.config.overrides import parse
 from src.errors import UserError, sentence
 from src.training import interrupt
@@ -78,13 +79,15 @@ def space(overrides: Sequence[str], config: DictConfig) -> tuple[list[str], dict
 
     Args:
         overrides: Overrides of the sweep.
-        config: Configuration with a value of the right type for each key.
+        config: Configuration of the sweep, Hydra's part included.
 
     Raises:
         UserError: An interval or a list cannot be drawn from.
     """
     hydra = GlobalHydra.instance()
     loader = hydra.config_loader() if hydra.is_initialized() else None
+    # not the type that a key has in `config`: the command line may set 0 for 0.0
+    usual, arguments = reference("train", list(overrides)), keys.of_arguments(OmegaConf.to_container(config))
     fixed: dict[str, str] = {}
     drawn: dict[str, Domain] = {}
     for override in parse(overrides, loader):
@@ -94,8 +97,10 @@ def space(overrides: Sequence[str], config: DictConfig) -> tuple[list[str], dict
         if not override.is_sweep_override():
             fixed[key] = str(override.input_line)
             continue
-        name = key.lstrip("+")
-        drawn[key] = domain(override, type(OmegaConf.select(config, name)) is int)
+        name = override.key_or_group
+        term = keys.range_of(name, arguments)
+        is_int = "a whole number" in term.says if term else type(OmegaConf.select(usual, name)) is int
+        drawn[key] = domain(override, is_int)
         if why := LUCK if keys.of(name).changes == "repeat" else FIXED.get(name):
             raise UserError(f"{override.input_line}: {why}")
     return list(fixed.values()), drawn
@@ -115,8 +120,7 @@ def domain(override: Override, is_int: bool) -> Domain:
         raise UserError(f"{text}: a logarithmic interval must lie above 0")
     if is_int and (low % 1 or high % 1):
         raise UserError(f"{text}: the key takes whole numbers; give the interval whole ends")
-    whole = is_int or (isinstance(low, int) and isinstance(high, int))
-    return Domain([], int(low) if whole else low, int(high) if whole else high, "log" in value.tags, whole)
+    return Domain([], int(low) if is_int else low, int(high) if is_int else high, "log" in value.tags, is_int)
 
 
 def planned(config: DictConfig, overrides: Sequence[str]) -> tuple[int, list[list[str]]]:
@@ -185,7 +189,7 @@ def run(sweeper: Any, overrides: list[str]) -> None:
             batch.append((number, draw(study, drawn, sampler, sweeper.seed, number)))
         if not batch:
             return
-        jobs = [[*fixed, *texts(drawn, params)] for _, params in batch]
+        jobs = [[*fixed, *(f"{key}={drawn[key].text(value)}" for key, value in params.items())] for _, params in batch]
         ended = sweeper.launcher.launch(jobs, initial_job_idx=job)
         job += len(batch)
         if interrupt.requested():  # the resumed search finds out which of them have ended
@@ -198,10 +202,6 @@ def draw(study: optuna.Study, drawn: dict[str, Domain], sampler: Any, seed: int,
     """Draw the values of trial ``number``, the next of a study."""
     study.sampler = sampler(seed=random.Random(f"{seed}, {number}").getrandbits(32))
     return study.ask({key: domain.distribution() for key, domain in drawn.items()}).params
-
-
-def texts(drawn: dict[str, Domain], values: dict[str, Any]) -> list[str]:
-    return [f"{key}={domain.text(values[key])}" for key, domain in drawn.items()]
 
 
 def load(folder: Path, direction: Literal["minimize", "maximize"]) -> optuna.Study:

@@ -1,9 +1,14 @@
 """Bad input gets one sentence and exit status 2; help and errors never wait for torch."""
 
+import re
 from pathlib import Path
 
 import pytest
 from conftest import shell
+from omegaconf import OmegaConf
+
+from src.config import keys
+from src.config.compose import GROUPS, compose, leaves, options, reference
 
 # arguments, and what the sentence must name
 BAD = [
@@ -89,6 +94,60 @@ BAD = [
     ("trainer.check_val_every_n_epoch=9 trainer.max_epochs=3", ["check_val_every_n_epoch=9"]),
     ("task.optimizer._target_=torch.optim.LBFGS ~task.optimizer.weight_decay", ["LBFGS", "closure"]),
     ("task.optimizer._target_=torch.optim.Nothing", ["Nothing"]),
+    ("+trainer.max_epochs=1", ["+trainer.max_epochs: the key is there already; leave the + out"]),
+    ("+seed=1", ["+seed", "leave the + out"]),
+    ("-m +seed=0,1", ["+seed", "leave the + out"]),
+    ("+data=nyse", ["+data=nyse: data is there already; leave the + out"]),
+    ("++data=hitters", ["++data=hitters", "leave the + out"]),
+    ("~trainer.max_epochs=3", ["trainer.max_epochs", "is 200 and not 3"]),
+    ("seed=4294967296", ["seed=4294967296: seed must be a whole number from 0 to 4,294,967,295"]),
+    ("model.hidden_size=2147483648", ["at least 1 and at most 2,147,483,647"]),
+    ("epochs=5", ["epochs: there is no such key; use trainer.max_epochs"]),
+    ("+epoch=5", ["use trainer.max_epochs"]),
+    ("max_epochs=5", ["use trainer.max_epochs"]),
+    ("trainer.epochs=5", ["use trainer.max_epochs"]),
+    ("lr=0.01", ["use task.optimizer.lr"]),
+    ("model.lr=0.01", ["use task.optimizer.lr"]),
+    ("optimizer.lr=0.01", ["use task.optimizer.lr"]),
+    ("learning_rate=0.01", ["use task.optimizer.lr"]),
+    ("-m lr=0.1,0.2", ["use task.optimizer.lr"]),
+    ("data=digits model=gradient_boosting learning_rate=0.01", ["use model.learning_rate"]),
+    ("batch_size=16", ["use data.batch_size"]),
+    ("optimizer=adam", ["use task.optimizer"]),
+    ("hidden_size=8", ["use model.hidden_size"]),
+    ("model=mlp hidden_size=8", ["use model.widths"]),
+    ("dataset=nyse", ["use data"]),
+    ("device=cuda", ["use accelerator"]),
+    ("gpus=1", ["use trainer.devices"]),
+    ("patience=3", ["use callbacks.early_stopping.patience"]),
+    ("accelerator=gpu", ["accelerator=gpu: there is no such accelerator; use accelerator=cuda"]),
+    ("model=transformer", ["model=transformer", "model=attention"]),
+    ("model=LSTM", ["did you mean lstm?"]),
+    ("data=sales.csv", ["data=csv data.path=FILE"]),
+    ("data=my/sales.csv", ["data=my/sales.csv: there is no such data", "data=csv data.path=FILE"]),
+    ("data=null", ["data=null", "option"]),
+    ("scheduler=cosin", ["scheduler=cosin", "did you mean cosine?"]),
+    ("recipe=nyse_rn", ["recipe=nyse_rn", "did you mean nyse_rnn?"]),
+    ("task.optimizer=adamm", ["task.optimizer=adamm", "did you mean adam?"]),
+    ("-m task.optimizer=adam,foo", ["task.optimizer=foo", "adam, adamw"]),
+    ("model=ols task.optimizer=adam", ["task.optimizer=adam", "baseline"]),
+    ("task.optimizer._target_=Adam", ["names no module; write torch.optim.Adam"]),
+    ("task.optimizer._target_=adam", ["use task.optimizer=adam"]),
+    ("task.loss._target_=L1Loss", ["write torch.nn.L1Loss"]),
+    ("task.scheduler={_target_:StepLR,_partial_:true}", ["write torch.optim.lr_scheduler.StepLR"]),
+    ("+task.metrics.more._target_=BinaryF1Score", ["write torchmetrics.classification.BinaryF1Score"]),
+    ("+callbacks.more._target_=LearningRateMonitor", ["write lightning.pytorch.callbacks.LearningRateMonitor"]),
+    ("data nyse", ["data nyse: write data=nyse"]),
+    ("--data=nyse", ["--data=nyse: write data=nyse"]),
+    ("--data nyse", ["--data nyse: write data=nyse"]),
+    ("model = rnn", ["model = rnn: write model=rnn"]),
+    ("model =rnn", ["model =rnn: write model=rnn"]),
+    ("model= rnn", ["model= rnn: write model=rnn"]),
+    ("model:rnn", ["write model=rnn"]),
+    ("-m --epochs 5", ["--epochs 5: write trainer.max_epochs=5"]),
+    ("--batch-size=16", ["write data.batch_size=16"]),
+    ("model=rnn lr trainer.max_epochs=1", ["lr: cannot be read as key=value", "'model=rnn lr'"]),
+    ("--cfg nonsense", ["--cfg", "nonsense", "job"]),
     ("-m model=rnn,mlp data.day_of_week=false,true", ["job model=rnn data.day_of_week=True", "table"]),
     ("-m model=rnn,rnnn", ["model=rnnn"]),
     ("-m seed=0,1 task.optimizer.lr=0.001,-1", ["task.optimizer.lr=-1"]),
@@ -105,6 +164,39 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(call, tmp_path: Path, argu
     assert "Traceback" not in out + err
     assert not list(tmp_path.rglob("result.json")), "a refused run must leave no run behind"
     assert not list(tmp_path.rglob(".hydra"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("logs", "logs: write run=logs"),
+        ("model=rnn", "model: there is no such key; use run"),
+        ("checkpoint=logs", "checkpoint: there is no such key; use run"),
+        ("run logs", "run logs: write run=logs"),
+        ("run=my logs", "logs: cannot be read as key=value; put quotes around a value with blanks, as in 'run=my logs'"),
+    ],
+)
+def test_other_forms_of_another_entry_point_are_named(call, arguments: str, sentence: str) -> None:
+    Path("logs").mkdir()
+    if arguments == "run=my logs":
+        Path("logs").rmdir()
+    assert call(*arguments.split(), entry="evaluate") == (2, "", f"error: {sentence}\n")
+
+
+def test_every_habit_leads_to_a_key_or_an_option() -> None:
+    """The table of other names names keys that some choice of groups has, and options that there are."""
+    texts = ("data=csv model=resnet50", "data=waveforms model=encoder_classifier", "model=lstm trainer=ddp", "model=mlp")
+    choices = [text.split() for text in texts]
+    values = [key for given in choices for key in leaves(OmegaConf.to_container(reference("train", given)))]
+    values += [key for entry in ("evaluate", "predict") for key in compose(entry, [])]
+    names = {*values, *keys.groups(values), *GROUPS}
+    for habit in keys.loaded()["_habits"]:
+        key, _, option = habit.partition("=")
+        assert key in names or key.startswith("hydra."), habit
+        assert not option or key not in GROUPS or option in options(key), habit
+    for pattern, advice in keys.loaded()["_options"].items():
+        for group, option in re.findall(r"\b(data|model|accelerator|logger|scheduler|sweep)=(\w+)", advice):
+            assert option in options(group), pattern
 
 
 def test_an_absent_accelerator_is_refused_with_what_there_is(call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +234,7 @@ def test_help_shows_groups_and_how_to_call(call) -> None:
     for text in (
         "nyse, passengers, physionet2012",
         "scheduler: ",
+        "task.optimizer: adam, adamw, ",
         "model: ",
         "protocol: documented, honest",
         "python -m src.train resume=",

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from src.config import keys, schema
 from src.config.compose import compose
 from src.errors import UserError
+from src.runs.trust import check_overrides
 
 
 def composed(*overrides: str) -> tuple[DictConfig, DictConfig]:
@@ -28,6 +29,45 @@ def test_a_rule_of_a_class_holds_for_that_class_alone() -> None:
         with open_dict(one):
             one.model.update(kernel_size=4, order=2, dropout=1.5, clip="hard")
     schema.check(config, reference, "digits", "mine")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "optimizer"),
+    [
+        ("model=rnn", ("RMSprop", {"lr": 0.001, "weight_decay": 0.0})),
+        ("model=rnn task.optimizer=adam", ("Adam", {"lr": 0.001, "weight_decay": 0.0})),
+        ("data=passengers model=lstm task.optimizer=sgd", ("SGD", {"lr": 0.01, "weight_decay": 0.0})),
+        ("data=hitters model=mlp task.optimizer=adamw", ("AdamW", {"lr": 0.001, "weight_decay": 0.01})),
+        ("data=imdb model=lstm protocol=documented", ("RMSprop", {"lr": 0.01, "weight_decay": 0.0})),
+        ("data=imdb model=lstm task.optimizer=rmsprop", ("RMSprop", {"lr": 0.005, "weight_decay": 0.0001})),
+        (
+            "data=cifar100 model=resnet",
+            ("SGD", {"lr": 0.2, "weight_decay": 0.0005, "momentum": 0.9, "nesterov": True}),
+        ),
+        ("data=cifar100 model=resnet task.optimizer=adam", ("Adam", {"lr": 0.2, "weight_decay": 0.0005})),
+        (
+            "task.optimizer=sgd task.optimizer.lr=3 +task.optimizer.momentum=0.5",
+            ("SGD", {"lr": 3, "weight_decay": 0.0, "momentum": 0.5}),
+        ),
+        (
+            "task.optimizer=sgd task.optimizer._target_=torch.optim.NAdam",
+            ("NAdam", {"lr": 0.001, "weight_decay": 0.0}),
+        ),
+        ("task.optimizer={_target_:torch.optim.SGD,lr:0.5}", ("SGD", {"lr": 0.5, "weight_decay": 0.0})),
+    ],
+)
+def test_an_optimizer_is_chosen_by_its_name_and_keeps_its_rates(arguments: str, optimizer: tuple[str, dict]) -> None:
+    composed = OmegaConf.to_container(compose("train", arguments.split()).task.optimizer, resolve=True)
+    name, values = optimizer
+    assert composed == {"_target_": f"torch.optim.{name}", "_partial_": True} | values
+
+
+def test_a_stored_override_names_an_optimizer_or_sets_its_values() -> None:
+    check_overrides(
+        ["task.optimizer=adam", "task.optimizer=adam,sgd", "task.optimizer={_target_:torch.optim.SGD}"], "x", False
+    )
+    with pytest.raises(UserError, match="is not among the classes"):
+        check_overrides(["task.optimizer=foreign"], "x", False)
 
 
 def test_a_value_of_another_type_than_in_its_file_is_refused_for_any_class() -> None:

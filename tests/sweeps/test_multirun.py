@@ -177,11 +177,11 @@ def test_a_sweep_over_a_file_is_resumed_from_another_folder(call, monkeypatch: p
     Path("here").mkdir()
     Path("there").mkdir()
     monkeypatch.chdir("here")
-    pd.DataFrame({"units": range(60)}).to_csv("s.csv", index=False)
-    given = ("data=csv", "data.path=s.csv", "data.target=units", "model=ols,last_value")
-    assert call("-m", "hydra.sweep.dir=sweep", *given)[0] == 0
+    pd.DataFrame({"units": range(60)}).to_csv("it's, 1.csv", index=False)
+    given = ("data=csv", 'data.path="it\'s, 1.csv"', "data.target=units", "model=ols,last_value")
+    assert call("-m", "hydra.sweep.dir=a [sweep], it's é=1 (2)", *given)[0] == 0
     monkeypatch.chdir("../there")
-    status, out, err = call("-m", "resume=../here/sweep")
+    status, out, err = call("-m", "resume=../here/a [sweep], it's é=1 (2)")
     assert (status, err, "finished" in out) == (0, "", False), "all jobs are known, and their file is found"
 
 

@@ -13,7 +13,7 @@ from conftest import result
 from omegaconf import OmegaConf
 from test_multirun import started, wait_for
 
-from src.config.compose import CONF, leaves, options, reference
+from src.config.compose import CONF, compose, leaves, options, reference
 from src.errors import UserError
 from src.runs import history
 from src.runs import result as results
@@ -71,10 +71,26 @@ def test_another_seed_draws_other_trials() -> None:
 def test_an_interval_of_a_whole_number_draws_whole_numbers() -> None:
     given = ["model.hidden_size=tag(log, interval(1, 8))", "model.dropout=interval(0, 1)"]
     _, domains = search.space(given, reference("train", ["model=lstm"]))
-    draws = [search.texts(domains, values) for values in at_random(domains, 0, 60)]
-    sizes, dropouts = ([float(text.partition("=")[2]) for text in column] for column in zip(*draws, strict=True))
+    draws = [[domains[key].text(value) for key, value in values.items()] for values in at_random(domains, 0, 60)]
+    sizes, dropouts = ([float(text) for text in column] for column in zip(*draws, strict=True))
     assert set(sizes) == set(range(1, 9))
     assert len(set(dropouts)) > 50
+
+
+def test_a_number_in_whole_digits_leaves_the_numbers_of_its_key(call) -> None:
+    """``weight_decay=0`` on the command line does not make a key of fractions one of whole numbers, nor the other way."""
+    space = ("task.optimizer.weight_decay=tag(log, interval(0.00001, 0.1))", "task.gradient_clip=interval(1, 2)")
+    given = ["task.optimizer.weight_decay=0", *space, "data.length=interval(20, 40)", "model.dropout=0"]
+    config = compose("train", ["data=waveforms", "model=lstm", "task.optimizer.weight_decay=0", "model.dropout=0"])
+    _, domains = search.space(["data=waveforms", "model=lstm", *given], config)
+    assert {key: domain.whole for key, domain in domains.items()} == {
+        "task.optimizer.weight_decay": False,
+        "task.gradient_clip": False,
+        "data.length": True,
+    }
+    given = ["model=linear", "hydra.sweep.dir=sweep", "hydra.sweeper.n_trials=1", "task.optimizer.weight_decay=0"]
+    assert call("sweep=random", "data=hitters", "trainer.max_epochs=1", *given)[0] == 0
+    assert call("run=sweep/0_hitters_linear", entry="evaluate")[0] == 0
 
 
 @pytest.mark.slow

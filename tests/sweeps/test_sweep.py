@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import result
+from omegaconf import OmegaConf
 
 from src.config.compose import compose
 from src.reporting import reproduction
@@ -114,6 +115,17 @@ def test_a_sweep_takes_globs(call) -> None:
     status, out, err = call("-m", "model=train_mean", "protocol=glob(*)")
     assert (status, err) == (0, "")
     assert pd.read_csv(sweep_folder(out) / "summary.csv")["protocol"].tolist() == ["documented", "honest"]
+
+
+def test_a_sweep_over_optimizers_is_made_larger_and_its_runs_are_evaluated(call) -> None:
+    given = ("data=hitters", "model=linear", "trainer.max_epochs=1")
+    assert call("-m", "hydra.sweep.dir=sweep", *given, "task.optimizer=adam,sgd")[0] == 0
+    status, out, err = call("-m", "resume=sweep", "task.optimizer=adam,sgd,rmsprop")
+    assert (status, err, out.count(": finished")) == (0, "", 1)
+    runs = sorted(Path("sweep").glob("*_hitters_linear"))
+    classes = [OmegaConf.load(run / ".hydra" / "config.yaml").task.optimizer._target_ for run in runs]
+    assert classes == ["torch.optim.Adam", "torch.optim.SGD", "torch.optim.RMSprop"]
+    assert call(f"run={runs[1]}", entry="evaluate")[0] == 0
 
 
 def test_a_sweep_tells_diverged_from_failed_jobs_and_copes_with_odd_values(call) -> None:
