@@ -219,7 +219,7 @@ ABSTRACT = {"Callback", "Checkpoint", "LambdaCallback", "ProgressBar", "RichProg
 
 def test_every_argument_of_the_trainer_is_walked_or_refused() -> None:
     arguments = set(inspect.signature(lightning.pytorch.Trainer.__init__).parameters) - {"self"}
-    refused = {name for name in arguments if keys.instead(f"trainer.{name}", None)}
+    refused = {name for name in arguments if keys.advice("_instead", f"trainer.{name}=None")}
     walked = {name.removeprefix("trainer.") for name in WALKED if name.startswith("trainer.")}
     tested_elsewhere = {"accelerator", "limit_test_batches"}  # test_command_line.py, test_tasks.py
     assert arguments - refused - walked - tested_elsewhere == OTHERS | {"profiler"} - walked
@@ -228,7 +228,9 @@ def test_every_argument_of_the_trainer_is_walked_or_refused() -> None:
 
 def test_every_callback_of_lightning_is_walked_or_refused() -> None:
     names = {
-        name for name in lightning_callbacks.__all__ if not keys.instead("callbacks.more._target_", f"{LIGHTNING}.{name}")
+        name
+        for name in lightning_callbacks.__all__
+        if not keys.advice("_instead", f"callbacks.more._target_={LIGHTNING}.{name}")
     }
     walked = {text.rpartition(".")[2].rstrip("}") for overrides, _ in FITTED for text in overrides if "_target_" in text}
     assert names - walked == ABSTRACT
