@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import csv
 import gzip
-import io
 import lzma
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -77,20 +76,18 @@ def predictions(path: Path) -> pd.DataFrame:
 
 
 def epochs(path: Path, dtype: type | None = None) -> pd.DataFrame:
-    """Read a run's ``metrics.csv``: one row per epoch, without a last line that a kill has cut short.
+    """Read a run's ``metrics.csv``: one row per epoch that is complete, so that it has ``seconds``; a kill may cut the last.
 
-    Earlier versions wrote what callbacks logged into rows of their own, before the task's row or, with its number, after it;
-    the task's has ``seconds``.
+    Earlier versions wrote what callbacks logged into rows of their own, before the task's row or, with its number, after it.
 
     Args:
         path: Path of the file.
         dtype: Type of all values, as ``str`` for the texts; None for numbers.
     """
-    text = path.read_text(encoding="utf-8")
-    table = pd.read_csv(io.StringIO(text[: text.rfind("\n") + 1]), dtype=dtype)
+    table = pd.read_csv(path, dtype=dtype)
     if not {"epoch", "seconds"} <= {*table}:
         return table
-    own, epoch = table["seconds"].notna(), table["epoch"].astype(int)
+    own, epoch = table["seconds"].notna(), pd.to_numeric(table["epoch"], errors="coerce")
     late = ~own & epoch.eq(epoch.where(own).ffill())
     merged = table.groupby(own.shift(fill_value=False).cumsum() - late).last()
     return merged.dropna(subset="seconds").reset_index(drop=True)

@@ -148,6 +148,8 @@ class Task(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.started = time.perf_counter()
+        hooks, callbacks = ("on_before_backward", "on_after_backward"), getattr(self.trainer, "callbacks", [])
+        self.hooked = any(is_overridden(hook, callback, Callback) for callback in callbacks for hook in hooks)
         # each device drops other units
         torch.manual_seed(epoch_seed(self.seed, self.current_epoch) + 514_229_001 * self.global_rank)
 
@@ -162,7 +164,7 @@ class Task(LightningModule):
         weight = cast(Batches, self.trainer.train_dataloader).weight(batch_idx) if several else 1.0
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         # only a gradient scaler, several devices and callbacks need Lightning's own, whose hooks cost a tenth of an epoch
-        backward = self.manual_backward if several or scaler or self.hooked() else torch.Tensor.backward
+        backward = self.manual_backward if several or scaler or self.hooked else torch.Tensor.backward
         for x, y, *times in batches:
             optimizer.zero_grad()
             x, goal = self.fed(x, y)
@@ -176,12 +178,6 @@ class Task(LightningModule):
             optimizer.step()
             if weight:
                 self.keep("train", self.measured(output.detach(), target, *times))
-
-    def hooked(self) -> bool:
-        """Return whether a callback acts before or after the gradients are computed."""
-        hooks = ("on_before_backward", "on_after_backward")
-        callbacks = getattr(self.trainer, "callbacks", [])
-        return any(is_overridden(hook, callback, Callback) for callback in callbacks for hook in hooks)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.keep("val", self.evaluated(batch))
@@ -284,9 +280,10 @@ class Task(LightningModule):
     def measure(self, output: Tensor, target: Tensor) -> dict[str, float]:
         """Return loss and metrics of the measured outputs and targets of a whole split."""
         prediction, actual = self.predict(output, target)
-        self.loss.cpu()  # weights of classes are on the network's device
+        weights = self.loss if isinstance(self.loss, nn.Module) else nn.Identity()
+        weights.cpu()  # those of classes are on the network's device
         values = {"loss": float(self.loss_of(output, target))}
-        self.loss.to(self.device)
+        weights.to(self.device)
         for name, metric in self.metrics.items():
             metric.reset()
             self.update(metric, prediction, actual)

@@ -149,6 +149,8 @@ def prepare(config: DictConfig, folder: Path, result: dict[str, Any]) -> tuple[I
     accelerator = "cpu"  # where scikit-learn computes
     if trains(config.model):
         accelerator = device(config.trainer.accelerator, config.trainer.devices)
+        if accelerator == "cpu" and config.trainer.precision == "16-mixed":
+            raise UserError("trainer.precision=16-mixed: a CPU has no such products; use bf16-mixed, or accelerator=cuda")
     seed_everything(config.seed, workers=True, verbose=False)
     data = data_set(config)
     if "weights" in config and config.resume:

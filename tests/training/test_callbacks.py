@@ -144,6 +144,9 @@ class Notes(Callback):
     def on_after_backward(self, trainer: Any, *_: Any) -> None:
         self.note(trainer, "after gradients")
 
+    def on_before_optimizer_step(self, trainer: Any, *_: Any) -> None:
+        self.note(trainer, "step")
+
     def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
         self.note(trainer, "batch")
         module.log("twice", torch.tensor(float(trainer.global_step)), on_step=True, on_epoch=False)
@@ -180,7 +183,8 @@ def test_what_callbacks_log_is_in_the_row_of_its_epoch_also_of_a_resumed_run(tmp
     climb(tmp_path / "plain", "trainer.max_epochs=6", "trainer.limit_train_batches=4")
     six, half, plain = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("six", "half", "plain"))
     assert six["epoch"].tolist() == list(range(6))
-    for moment in ("begun", "before gradients", "after gradients", "batch", "validating", "validated", "trained", "ended"):
+    gradients = ("before gradients", "after gradients", "step")
+    for moment in ("begun", *gradients, "batch", "validating", "validated", "trained", "ended"):
         assert six[moment].tolist() == list(range(6)), moment
     assert six["later"].isna().tolist() == [True] + [False] * 5
     assert six["twice"].is_monotonic_increasing
@@ -214,6 +218,10 @@ def test_a_metrics_file_of_an_earlier_version_loses_no_epoch(tmp_path: Path) -> 
         steps = [f"{4 * epoch}{blank},0.5,", f"{4 * epoch + 1}{blank},0.{epoch},"]
         lines += [*steps, f"{row},,", f"{epoch}{blank},,{epoch}.25"]
     path.write_text("\n".join([*lines, "12" + blank + ",0.7,", rows[-1][:9]]))
+    damaged = path.read_text()
+    path.write_text("\n".join([header, *rows]))  # a last line without its end has all its values
+    pd.testing.assert_frame_equal(history.load(tmp_path), plain)
+    path.write_text(damaged)
     told = history.load(tmp_path)
     assert told["lr-SGD"].tolist() == [0.0, 0.1, 0.2]
     assert told["late"].tolist() == [0.25, 1.25, 2.25]

@@ -181,6 +181,7 @@ REFUSED = [
     *(f"+callbacks.early_stopping.{name}" for name in ("verbose=true", "monitor=val/mae", "mode=max")),
     "callbacks.best=null",
     "+callbacks.best.save_top_k=2",
+    f"+callbacks.more={{_target_: {LIGHTNING}.EarlyStopping, monitor: val/accuracy}}",
     "+task.loss.reduction=none",
 ]
 
@@ -194,16 +195,28 @@ def test_an_option_that_cannot_work_is_refused_by_name(override: str) -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("+trainer.max_time=abc", "`Timer(duration='abc')` is not a valid duration"),
-        (target("TQDMProgressBar")[0], "only one progress bar is supported"),
+        ("+trainer.max_time=abc", "trainer or callbacks: `Timer(duration='abc')` is not a valid duration"),
+        (target("TQDMProgressBar")[0], "trainer or callbacks: You added multiple progress bar callbacks"),
+        ("trainer.precision=16-mixed", "trainer.precision=16-mixed: a CPU has no such products; use bf16-mixed"),
     ],
 )
-def test_what_lightning_refuses_is_one_sentence(call, override: str, says: str) -> None:
-    status, _, err = call("data=hitters", "model=linear", override, "hydra.run.dir=run")
+def test_what_is_refused_later_is_one_sentence_too(call, override: str, says: str) -> None:
+    status, _, err = call("data=hitters", "model=linear", "accelerator=cpu", override, "hydra.run.dir=run")
     assert (status, err.count("\n")) == (2, 1), err
-    assert err.startswith("error: data, trainer or callbacks: ")
     assert says in err
     assert not Path("run").exists()
+
+
+def test_a_baseline_has_no_use_for_callbacks_and_samplers() -> None:
+    overrides = ["callbacks=ema", "data.sampler=balanced", "data.labels=0.5"]
+    assert schema.ignored(composed("data=digits", "model=logistic"), overrides) == overrides[:2]
+    assert schema.ignored(composed("data=digits", "model=mlp"), overrides) == []
+
+
+def test_a_loss_may_be_a_function(tmp_path: Path) -> None:
+    function = "task.loss={_target_: torch.nn.functional.l1_loss, _partial_: true}"
+    plain, ours = trace(tmp_path / "plain"), trace(tmp_path / "function", function)
+    assert plain == ours
 
 
 def named(overrides: Iterable[str]) -> set[str]:
@@ -249,6 +262,18 @@ def test_every_option_of_a_fit_in_conf_is_walked() -> None:
     offered |= {f"task.{key}" for key in leaves(training) if not re.search("_partial_", key)}
     walked = {*WALKED, "task.optimizer._target_", "trainer.limit_test_batches", "task.scheduler"}
     assert offered - walked == set()
+    chosen = {override for overrides, _ in FITTED for override in overrides}
+    others = {"logger=csv", "logger=mlflow", "callbacks=default"}  # what there is without a choice, and test_loggers.py
+    for group in ("debug", "logger", "callbacks"):
+        assert {f"{group}={path.stem}" for path in (ROOT / "conf" / group).glob("*.yaml")} <= chosen | others
+
+
+def test_a_run_is_measured_again_by_the_algorithms_that_it_used() -> None:
+    before = torch.are_deterministic_algorithms_enabled()
+    for value in (True, False):
+        with build.settled(composed(f"trainer.deterministic={str(value).lower()}")):
+            assert torch.are_deterministic_algorithms_enabled() is value
+    assert torch.are_deterministic_algorithms_enabled() is before
 
 
 OUTPUT = torch.linspace(-2, 2, 8).unsqueeze(1)  # of 8 samples
