@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from src.errors import UserError
 
 
 def shown(folder: Path) -> str:
-    """Return a folder as a user would type it."""
-    return os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
+    """Return a folder as a user would type it, in the shell's quotes where it needs them."""
+    return shlex.quote(os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder))
 
 
 def check(path: Path, key: str = "output") -> None:

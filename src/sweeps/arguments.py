@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import keys, overrides
 from src.errors import UserError, sentence
+from src.runs import files, settings, trust
 from src.runs import result as results
-from src.runs import settings, trust
 from src.sweeps import search
 
 # Options of Hydra that show something and run nothing.
@@ -83,7 +83,7 @@ def resumed(arguments: list[str]) -> list[str]:
             raise UserError(f"resume={name}: no sweep is there; give the folder that a sweep printed")
         return arguments
     if not multirun:
-        raise UserError(f"resume={name}: is a sweep; resume it with python -m src.train -m resume={name}")
+        raise UserError(f"resume={name}: is a sweep; resume it with python -m src.train -m resume={files.shown(folder)}")
     changed = [text for text, key in given.items() if keys.of(key).changes != "nothing"]
     if changed and (folder / search.STUDY).is_file():
         raise UserError(

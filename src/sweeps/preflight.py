@@ -19,6 +19,7 @@ from src.config import overrides
 from src.config.compose import explain
 from src.config.schema import ignored
 from src.errors import UserError
+from src.runs.files import shown
 from src.sweeps import search
 from src.sweeps.arguments import given_to, is_resumed
 from src.sweeps.compose import JobLoader
@@ -98,8 +99,8 @@ def check_folder(config: DictConfig) -> None:
         raise UserError("hydra.sweep.subdir: leave it as it is; the folder of a job begins with the number of the job")
     if "hydra.sweep.dir" in given and (folder / "multirun.yaml").is_file():
         raise UserError(
-            f"hydra.sweep.dir={folder}: a sweep is there already; resume it with python -m src.train -m resume={folder}, "
-            f"or name another folder"
+            f"hydra.sweep.dir={folder}: a sweep is there already; resume it with python -m src.train -m "
+            f"resume={shown(folder)}, or name another folder"
         )
 
 

@@ -2,11 +2,13 @@
 
 import shlex
 
+import hypothesis.strategies as st
 import pytest
 from conftest import compose_as_hydra
+from hypothesis import assume, given, settings
 from omegaconf import OmegaConf
 
-from src.config import overrides
+from src.config import keys, overrides
 from src.config.compose import compose
 from src.errors import UserError
 
@@ -39,6 +41,50 @@ def test_a_list_of_values_keeps_its_text() -> None:
 @pytest.mark.parametrize("text", ["a b.csv", "it's", 'say "no"', "a\\", "1,2", "x=[y", "${z}"])
 def test_a_written_override_is_read_back(text: str) -> None:
     assert overrides.parse([overrides.written("input", text)])[0].value() == text
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")), min_size=1) | st.text(
+    "abc019 .'\"=,:;[](){}$*?!#&|<>@~+-_%^`\\/é中", min_size=1
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=NAMES,
+    key=st.sampled_from([key for key, meaning in keys.KEYS.items() if meaning.path]),
+    several=st.booleans(),
+)
+def test_a_path_is_read_as_it_is_typed(name: str, key: str, several: bool) -> None:
+    assume("${" not in name and name.lower() != "null" and name != "???")  # of Hydra, and of OmegaConf
+    assume(name[0] != name[-1] or name[0] not in "'\"")  # Hydra's quotes are taken off
+    assume(not several or "," not in name or keys.of(key).changes == "nothing")
+    (argument,) = overrides.typed([f"{key}={name}"], several)
+    config = OmegaConf.create()
+    OmegaConf.update(config, "path", overrides.parse([argument])[0].value())
+    assert config.path == name
+    assert overrides.typed([argument], several) == [argument], "it is not quoted twice"
+    assert overrides.keyed([argument]) == {key: name}
+
+
+@pytest.mark.parametrize(
+    ("argument", "typed"),
+    [
+        ("data.path=a.csv", "data.path=a.csv"),
+        ("data.path='it\\'s'", "data.path='it\\'s'"),
+        ('data.path="a, b"', 'data.path="a, b"'),
+        ("data.path=${data_dir}/a.csv", "data.path=${data_dir}/a.csv"),
+        ("data.path=null", "data.path=null"),
+        ("data.path=a.csv,b.csv", "data.path=a.csv,b.csv"),
+        ("data.path=it's,b (2).csv,c", "data.path='it\\'s','b (2).csv',c"),
+        ("data.path=choice(a.csv,b.csv)", "data.path=choice(a.csv,b.csv)"),
+        ("hydra.sweep.dir=a,b", "hydra.sweep.dir='a,b'"),
+        ("model.cell=lstm,gru", "model.cell=lstm,gru"),
+        ("-m", "-m"),
+        ("~scheduler", "~scheduler"),
+    ],
+)
+def test_in_a_sweep_commas_list_the_paths_of_data(argument: str, typed: str) -> None:
+    assert overrides.typed([argument], several=True) == [typed]
 
 
 def test_options_of_hydra_are_no_overrides() -> None:

@@ -113,6 +113,14 @@ def test_a_classifier_stands_without_the_encoders_run(train, call, old: Path) ->
     assert len(pd.read_csv(new / "metrics.csv")) == 3
 
 
+def test_an_encoder_is_found_in_a_folder_of_any_name(call, old: Path) -> None:
+    odd = "it's a [run], é=1 (2)"
+    old.rename(odd)
+    assert call(*TINY, "model=encoder_classifier", "trainer.max_epochs=1", f"encoder={odd}")[::2] == (0, "")
+    assert call(f"run={odd}", "output=embeddings [1], it's.csv", entry="embed")[::2] == (0, "")
+    assert len(pd.read_csv("embeddings [1], it's.csv")) == 60
+
+
 def test_embeddings_are_what_encode_gives(call, old: Path) -> None:
     status, out, err = call("run=old", "output=e.csv", entry="embed")
     assert (status, err) == (0, "")
