@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from src.command import app
-from src.config.overrides import typed
+from src.config.overrides import given, keyed, typed
 from src.sweeps.arguments import expanded, launches_sweep
 from src.sweeps.arguments import resumed as resumed_sweep
 from src.sweeps.supervisor import supervised
@@ -34,7 +34,17 @@ def train(config: DictConfig) -> float:
 def prepared(arguments: list[str]) -> list[str]:
     """Return the arguments for Hydra: a resumed run or sweep has the earlier ones, replicas are a sweep over seeds."""
     arguments = resumed_sweep(expanded(typed(arguments, launches_sweep(arguments))))
-    return arguments if launches_sweep(arguments) else launch.resumed(arguments)
+    arguments = arguments if launches_sweep(arguments) else launch.resumed(arguments)
+    return [*arguments, *task_of_table(arguments)]
+
+
+def task_of_table(arguments: list[str]) -> list[str]:
+    """Return the override that chooses the task which the target of ``data=table`` has, if none is chosen."""
+    if "data=table" not in arguments:
+        return []
+    from src.data import table_files  # imports pandas
+
+    return table_files.with_task(keyed(given(arguments)))
 
 
 main = app(train, "train", prepared)

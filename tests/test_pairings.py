@@ -12,6 +12,7 @@ from test_readme import RUN
 
 # options that a data set needs
 GIVEN = {
+    "table": [f"data.path={ROOT}/src/data/files/Hitters.csv", "data.target=Salary"],
     "csv": [f"data.path={ROOT}/src/data/files/AirPassengers.csv", "data.target=passengers"],
     "images": [f"data.path={ROOT}/tests/data/pictures", "data.resize_size=9", "data.crop_size=8"],
 }

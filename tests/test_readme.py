@@ -35,6 +35,7 @@ def named(commands: list[tuple[str, str]]) -> list[object]:
 
 # what makes a command short, by a word of it
 SHORT = {
+    "data=table": [f"data.path={ROOT}/tests/data/wine.csv", "data.target=cultivar"],
     "data=imdb": [FILES],
     "vectors=glove.50d.txt": ["model.embedding.size=2"],
     "data=images": ["data.resize_size=9", "data.crop_size=8"],
@@ -75,10 +76,11 @@ def test_a_long_command_of_the_readme_can_be_composed(call, arguments: str) -> N
 def test_a_command_of_the_readme_runs(call, copied, hitters_sweep, monkeypatch, entry: str, arguments: str) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     few = ["trainer.max_epochs=1", "callbacks.progress=null"]
-    arguments = arguments.replace("data_dir=../shared/data", FILES)
+    arguments = arguments.replace("data_dir=../shared/data", FILES).replace("path=tests/", f"path={ROOT}/tests/")
     if run := re.search(r"logs/([a-z0-9]+)_([a-z]+)/<time>", arguments):
         data = f"data={run[1]}"
         copied(f"logs/{run[1]}_{run[2]}/time", data, f"model={run[2]}", *few, *SHORT.get(data, []))
+        shutil.copy(ROOT / "tests" / "data" / "wine.csv", "new_wines.csv")
         shutil.copy(ROOT / "src" / "data" / "files" / "NYSE.csv", "new.csv")
     if "resume=logs/sweeps/<time>" in arguments:
         shutil.copytree(hitters_sweep, "logs/sweeps/time")

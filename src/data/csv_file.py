@@ -19,13 +19,17 @@ from src.errors import UserError
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
-def read(path: Path, texts: Iterable[str] = (), skip_blank_lines: bool = True) -> tuple[pd.DataFrame, list[str]]:
+def read(
+    path: Path, texts: Iterable[str] = (), skip_blank_lines: bool = True, sep: str = ",", **options: Any
+) -> tuple[pd.DataFrame, list[str]]:
     """Read a CSV file with a header.
 
     Args:
         path: Path of the file.
         texts: Columns to keep as they are written: pandas reads NA, None and null as missing, and 007 as 7.
         skip_blank_lines: Ignore blank lines; False reads each as a row without values.
+        sep: Separator of the columns.
+        options: Arguments of ``pandas.read_csv`` that say what values mean, as ``decimal`` and ``na_values``.
 
     Returns:
         The rows, named by the line of the file that each begins on, and a note if empty columns without a name were left
@@ -35,18 +39,18 @@ def read(path: Path, texts: Iterable[str] = (), skip_blank_lines: bool = True) -
         UserError: The file cannot be read, a row has more fields than the header, or two columns have the same name. The
             sentence does not name the file.
     """
-    blank = {"skip_blank_lines": skip_blank_lines}
+    form: dict[str, Any] = {"skip_blank_lines": skip_blank_lines, "sep": sep}
     try:
-        header = fields(path, 0, **blank)
+        header = fields(path, 0, **form)
         # pandas shifts longer rows to the left by default; with index_col=False it warns if it would lose a value
         with warnings.catch_warnings(action="error", category=ParserWarning):
-            frame = pd.read_csv(path, index_col=False, **blank)
+            frame = pd.read_csv(path, index_col=False, **form, **options)
             if kept := [name for name in texts if name in frame]:
-                written = pd.read_csv(path, index_col=False, usecols=kept, dtype=str, keep_default_na=False, **blank)
-                frame[kept] = written[kept]  # pandas has them in the order of the file
-        further = len(fields(path, 1, **blank)) - len(header) if len(frame) else 0
+                written = pd.read_csv(path, index_col=False, usecols=kept, dtype=str, keep_default_na=False, **form)
+                frame[kept] = written[kept]  # in the order of the file
+        further = len(fields(path, 1, **form)) - len(header) if len(frame) else 0
     except (OSError, ValueError, ParserWarning) as error:
-        long = long_row(path) if isinstance(error, ParserError | ParserWarning) else ""
+        long = long_row(path, sep) if isinstance(error, ParserError | ParserWarning) else ""
         raise UserError(long or f"cannot be read as CSV ({str(error).splitlines()[0]})") from error
     for index, name in enumerate(header):
         if name.strip() and name in header[:index]:
@@ -58,7 +62,7 @@ def read(path: Path, texts: Iterable[str] = (), skip_blank_lines: bool = True) -
     ]
     count = len(unnamed) + max(0, further)
     notes = [f"left out: {count} column{'s' * (count > 1)} without a name and without values"] if count else []
-    return frame.drop(columns=unnamed).set_axis(lines(path, len(frame), **blank)), notes
+    return frame.drop(columns=unnamed).set_axis(lines(path, len(frame), **form)), notes
 
 
 def predictions(path: Path) -> pd.DataFrame:
@@ -99,10 +103,10 @@ def fields(path: Path, row: int, **options: Any) -> list[str]:
     return table.iloc[0].tolist()
 
 
-def records(path: Path, skip_blank_lines: bool = True) -> Iterator[tuple[int, list[str]]]:
+def records(path: Path, skip_blank_lines: bool = True, sep: str = ",") -> Iterator[tuple[int, list[str]]]:
     """Yield each row, the header first, and the line that it begins on."""
     with OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8-sig", newline="") as file:
-        rows, line = csv.reader(file), 1
+        rows, line = csv.reader(file, delimiter=sep), 1
         for row in rows:
             blank = not row or (len(row) == 1 and row[0] != "" and not row[0].strip(" \t"))  # as pandas understands it
             if not (blank and skip_blank_lines):
@@ -110,7 +114,7 @@ def records(path: Path, skip_blank_lines: bool = True) -> Iterator[tuple[int, li
             line = rows.line_num + 1  # a quoted value may hold line breaks
 
 
-def lines(path: Path, count: int, skip_blank_lines: bool) -> pd.Index:
+def lines(path: Path, count: int, skip_blank_lines: bool, sep: str) -> pd.Index:
     """Return the line that each of ``count`` rows begins on; they are counted in a file that only pandas can read."""
     plain = pd.RangeIndex(2, count + 2, name="line")
     total, end = 0, b"\n"
@@ -120,16 +124,16 @@ def lines(path: Path, count: int, skip_blank_lines: bool) -> pd.Index:
     if total + (end != b"\n") == count + 1:  # a line for the header and one for each row
         return plain
     try:
-        found = [line for line, _ in records(path, skip_blank_lines)][1:]
+        found = [line for line, _ in records(path, skip_blank_lines, sep)][1:]
     except (UnicodeDecodeError, csv.Error):
         return plain
     return pd.Index(found, name="line") if len(found) == count else plain
 
 
-def long_row(path: Path) -> str:
+def long_row(path: Path, sep: str) -> str:
     """Name the line of the first row with more fields than the header; return "" if there is none in a text file."""
     try:
-        (_, header), *rows = records(path)
+        (_, header), *rows = records(path, sep=sep)
     except (UnicodeDecodeError, csv.Error):  # of an archive, which pandas reads
         return ""
     # whether the further fields are empty, the line, and the number of fields
@@ -139,7 +143,7 @@ def long_row(path: Path) -> str:
     _, line, fields = min(found)
     return (
         f"line {line} has {fields} fields, and the header has {len(header)}; name every column in the header, and quote "
-        f"a value that holds a comma{separated(header)}"
+        f"a value that holds {'a comma' if sep == ',' else repr(sep)}{separated(header)}"
     )
 
 

@@ -120,7 +120,7 @@ class InMemory(LightningDataModule):
         if source.is_dir():
             raise UserError(f"input={source}: is a folder, and this run reads rows of a table; give a CSV file")
         try:
-            frame, notes = csv_file.read(source, self.texts, skip_blank_lines=False)
+            frame, notes = self.read_rows(source)
         except UserError as error:
             raise UserError(f"input={source}: {error}") from error
         self.notes += notes
@@ -132,6 +132,10 @@ class InMemory(LightningDataModule):
         except UserError as error:
             raise UserError(f"input={source}: {error}") from error
         return x, rows, f"of {self.spec.target} for {len(frame):,} rows"
+
+    def read_rows(self, source: Path) -> tuple[pd.DataFrame, list[str]]:
+        """Read a table of new rows, named by their lines, and notes on how; blank lines are rows without values."""
+        return csv_file.read(source, self.texts, skip_blank_lines=False)
 
     def unlabelled(self, x: Any, rows: pd.Index) -> Batches:
         """Return batches of inputs to predict, in order."""

@@ -18,6 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from src.errors import UserError
 
 SPLITS = ("train", "val", "test")
+# Names that people give to splits, in lower case.
+NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
 
 # Cuts rows in two, the second part a fraction (float) or a number (int) of them.
 Cut = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
@@ -73,6 +75,43 @@ def at_random(seed: int, classes: np.ndarray | None = None) -> Cut:
         return rest, drawn
 
     return cut
+
+
+def by_order(order: np.ndarray) -> Cut:
+    """Return a cut that takes the last rows by ``order`` (rows,), as for rows that were recorded one after another."""
+    return lambda rows, part: in_order(rows[np.argsort(order[rows], kind="stable")], part)
+
+
+def by_group(seed: int, groups: np.ndarray) -> Cut:
+    """Return a cut that draws whole groups, given by row (rows,): no group is on both sides."""
+    from sklearn.model_selection import GroupShuffleSplit
+
+    def cut(rows: np.ndarray, part: float) -> tuple[np.ndarray, np.ndarray]:
+        if len(set(groups[rows])) < 2:
+            raise ValueError("there are too few groups")
+        draw = GroupShuffleSplit(1, test_size=part, random_state=seed)
+        rest, drawn = next(draw.split(rows, groups=groups[rows]))
+        return rows[rest], rows[drawn]
+
+    return cut
+
+
+def named(column: pd.Series) -> dict[str, np.ndarray]:
+    """Return the row numbers of each split that a column names.
+
+    Raises:
+        UserError: A value is no name of a split, or no row is for train or for test.
+    """
+    split_of = {name: split for split, names in NAMES.items() for name in names}
+    found = column.astype(str).str.strip().str.lower().map(split_of)
+    if found.isna().any():
+        at = found.isna().to_numpy().argmax()
+        raise UserError(
+            f"data.split={column.name}: line {column.index[at]}: {column.iloc[at]} is none of {', '.join(SPLITS)}"
+        )
+    if absent := {"train", "test"} - {*found}:
+        raise UserError(f"data.split={column.name}: no row is for {' or '.join(sorted(absent))}")
+    return {split: np.flatnonzero(found == split) for split in found.unique()}
 
 
 def fitting_rows(parts: dict[str, np.ndarray], scaling: str) -> np.ndarray:

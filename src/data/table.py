@@ -1,23 +1,28 @@
-"""Tables: independent rows of numbers and categories, split at random."""
+"""Tables: independent rows of numbers, categories and dates, and a target that is a number or a class."""
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from src.data import splits
+from src.data import columns, splits, table_files
 from src.data.datamodule import InMemory, Spec, Split, numbers, require
 from src.errors import UserError
 
 
 class Table(InMemory):
-    """A table with one numeric target. A subclass returns the rows in ``frame``.
+    """A table with one target. A subclass returns the rows in ``frame``.
 
-    Categories become 0/1 columns, one fewer than there are levels in train.
+    The kind of each column is inferred from train (:func:`src.data.columns.infer`), and so is all that turns rows into
+    numbers (:func:`src.data.columns.transformer`).
 
     Args:
         target: Column to predict.
@@ -26,6 +31,11 @@ class Table(InMemory):
         scaling: Rows that mean and standard deviation of columns and target come from: train (without validation), all, or
             none.
         split_seed: Seed of the splits, and of nothing else.
+        classes: The target is a class and not a number.
+        kinds: Columns that are ``numbers`` or ``categories``, and those to ``ignore``, where the inferred kind is wrong.
+        min_count: Number of rows of train below which a level of a category is rare; rare levels are pooled.
+        most_levels: Largest number of levels of a category; None keeps all.
+        batches: Arguments of :class:`InMemory`.
     """
 
     def __init__(
@@ -35,64 +45,197 @@ class Table(InMemory):
         validation: float | str = 0.2,
         scaling: str = "train",
         split_seed: int = 0,
+        classes: bool = False,
+        kinds: dict[str, Sequence[str]] | None = None,
+        min_count: int = 1,
+        most_levels: int | None = None,
         **batches: Any,
     ):
         super().__init__(**batches)
         self.target, self.test, self.validation = target, test, validation
-        self.scaling, self.split_seed = scaling, split_seed
+        self.scaling, self.split_seed, self.classes = scaling, split_seed, classes
+        self.given, self.min_count, self.most_levels = kinds or {}, min_count, most_levels
 
     def frame(self) -> pd.DataFrame:
-        """Return all rows, inputs and target, without missing values."""
+        """Return all rows, inputs and target."""
         raise NotImplementedError
+
+    def parts(self, frame: pd.DataFrame, classes: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Return the row numbers of each split; ``classes`` (rows,) are numbers to stratify by."""
+        return splits.divide(len(frame), self.test, self.validation, splits.at_random(self.split_seed, classes))
 
     def load(self) -> dict[str, Split]:
         frame = self.frame()
         if self.target not in frame:
             raise UserError(f"data.target={self.target}: no such column; choose one of: {', '.join(frame)}")
-        parts = splits.divide(len(frame), self.test, self.validation, splits.at_random(self.split_seed))
+        names, known = sorted(frame[self.target].astype(str).unique(), key=natural), None
+        if self.classes:
+            known = np.array(pd.Categorical(frame[self.target].astype(str), categories=names).codes, dtype=np.int64)
+        parts = self.parts(frame, known)
         fitting = splits.fitting_rows(parts, self.scaling)
 
-        self.inputs = frame.columns.drop(self.target)
-        train = frame[self.inputs].iloc[parts["train"]]
-        self.levels = {name: sorted(train[name].unique()) for name in train.select_dtypes(exclude=["number", "bool"])}
-        self.texts = tuple(name for name, levels in self.levels.items() if all(isinstance(level, str) for level in levels))
-        design, target = self.design(frame), numbers(frame, [self.target])
-        self.scaler, self.target_scaler = splits.fit_scaler(design, fitting), splits.fit_scaler(target, fitting)
-        self.spec = Spec(
-            shape=(design.shape[1],),
-            outputs=1,
-            columns=tuple(design),
-            target=self.target,
-            center=float(self.target_scaler.mean_[0]),
-            scale=float(self.target_scaler.scale_[0]),
+        self.names = [name for name in frame if name != self.target]
+        train = frame[self.names].iloc[parts["train"]]
+        self.kinds = columns.infer(train, self.given)
+        self.inputs = [name for name in self.names if name not in self.kinds.left_out]
+        if not self.inputs:
+            reasons = columns.reasons(self.kinds)
+            raise UserError(
+                f"data: no column can be used: {reasons}; where one is wrong, set data.numbers or data.categories"
+            )
+        self.texts = tuple(
+            name for name in self.kinds.categories + self.kinds.dates if not pd.api.types.is_numeric_dtype(train[name])
         )
-        y = torch.from_numpy(self.target_scaler.transform(target.to_numpy())[:, 0]).float()
-        return {name: Split(self.scaled(frame.iloc[rows]), y[rows], frame.index[rows]) for name, rows in parts.items()}
+        self.transformer = columns.transformer(self.kinds, self.inputs, self.min_count, self.most_levels).fit(
+            self.raw(train)
+        )
+        design = self.design(frame)
+        self.scaler = splits.fit_scaler(design, fitting)
+        self.spec = Spec(shape=(design.shape[1],), outputs=1, columns=tuple(design), target=self.target)
+        y = self.of_classes(known, names) if known is not None else self.of_numbers(frame, fitting)
+        return {name: Split(self.scaled(design.iloc[rows]), y[rows], frame.index[rows]) for name, rows in parts.items()}
 
-    def scaled(self, frame: pd.DataFrame) -> Tensor:
-        """Return the scaled inputs (n, columns)."""
-        return torch.from_numpy(self.scaler.transform(self.design(frame).to_numpy())).float()
+    def of_classes(self, known: np.ndarray, names: list[str]) -> Tensor:
+        """Return class numbers (n,), and describe them."""
+        self.spec = self.spec._replace(classes=tuple(names), outputs=1 if len(names) == 2 else len(names))
+        return torch.from_numpy(known)
+
+    def of_numbers(self, frame: pd.DataFrame, fitting: np.ndarray) -> Tensor:
+        """Return the scaled target (n,), and describe it."""
+        try:
+            target = numbers(frame, [self.target])
+        except UserError as error:
+            raise UserError(f"{error}; for classes choose task=classification, or task=binary for two") from error
+        scaler = splits.fit_scaler(target, fitting)
+        self.spec = self.spec._replace(center=float(scaler.mean_[0]), scale=float(scaler.scale_[0]))
+        return torch.from_numpy(scaler.transform(target.to_numpy())[:, 0]).float()
+
+    def raw(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the input columns, those of numbers as finite floats or missing.
+
+        Raises:
+            UserError: Names the line of the first value that is no number.
+        """
+        chosen = frame[self.inputs].copy()
+        for name in self.kinds.numbers:
+            given = frame[name].notna() & frame[name].ne("")
+            chosen[name] = np.nan
+            chosen.loc[given, name] = numbers(frame[given], [name])[name]
+        return chosen
 
     def design(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the input columns as floats, each category as 0/1 columns for all its levels but the first."""
-        columns = {}
-        for name in self.inputs:
-            if name not in self.levels:
-                columns[name] = numbers(frame, [name])[name]
-                continue
-            for level in self.levels[name][1:]:
-                columns[f"{name}[{level}]"] = frame[name].eq(level).astype(float)
-        return pd.DataFrame(columns)
+        """Return the columns of numbers that a network sees, before scaling."""
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of levels that train lacks, see encode
+            values = self.transformer.transform(self.raw(frame))
+        names = (re.sub("^missingindicator_(.*)", r"\1[missing]", name) for name in self.transformer.get_feature_names_out())
+        return pd.DataFrame(np.asarray(values, dtype=float), columns=list(names), index=frame.index)
+
+    def scaled(self, design: pd.DataFrame) -> Tensor:
+        """Return the scaled inputs (n, columns)."""
+        return torch.from_numpy(self.scaler.transform(design.to_numpy())).float()
 
     def encode(self, frame: pd.DataFrame) -> tuple[Tensor, pd.Index]:
-        require(frame, list(self.inputs), allowed=[self.target])
-        for name, levels in self.levels.items():
-            if len(unknown := frame[name][~frame[name].isin(levels)]):
-                place, level = f"{frame.index.name or 'row'} {unknown.index[0]}", unknown.iloc[0]
-                raise UserError(
-                    f"{place}, column {name}: {level or 'an empty value'} is none of {', '.join(map(str, levels))}"
-                )
-        return self.scaled(frame), frame.index
+        require(frame, self.inputs, allowed=[*self.names, self.target])
+        frame = columns.without_missing(frame, self.texts, self.transformer)
+        design = self.design(frame)
+        self.notes += columns.unusual(frame[self.inputs], self.kinds, self.transformer)
+        return self.scaled(design), frame.index
+
+
+class File(Table):
+    """A table in a file of the user's own.
+
+    Args:
+        path: CSV (also compressed), Parquet or Excel file.
+        task: Name of the task's class; the target is a number for regression, and a class for others.
+        test_path: File of the test rows, with the same columns; None draws them from ``path``.
+        separator: Separator of the columns; None finds it.
+        decimal: Decimal mark of the numbers; None finds it.
+        missing: Texts that mean a missing value, besides empty ones, NA, null and the like.
+        numbers: Columns to take as numbers.
+        categories: Columns to take as categories.
+        ignore: Columns to leave out.
+        time: Column by which rows are ordered; the last rows are the test, those before them validation.
+        group: Column of groups, none of which is in two splits.
+        split: Column that holds train, val or test for each row; without val, validation is drawn from train.
+        table: Arguments of :class:`Table`.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        task: str,
+        test_path: str | None = None,
+        separator: str | None = None,
+        decimal: str | None = None,
+        missing: Sequence[str] = (),
+        numbers: Sequence[str] = (),
+        categories: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+        time: str | None = None,
+        group: str | None = None,
+        split: str | None = None,
+        **table: Any,
+    ):
+        left_out = {key: [name] for key, name in (("group", group), ("split", split)) if name}
+        kinds = {"numbers": numbers, "categories": categories, "ignore": ignore, **left_out}
+        super().__init__(kinds=kinds, classes=not task.endswith(".Regression"), **table)
+        self.path, self.test_path, self.missing = Path(path), test_path and Path(test_path), list(missing)
+        self.form = table_files.Form(separator, decimal)
+        self.time, self.group, self.split = time, group, split
+
+    def frame(self) -> pd.DataFrame:
+        frame = self.read(self.path, "path")
+        if self.test_path:
+            more = self.read(self.test_path, "test_path")
+            try:
+                require(more, list(frame), allowed=[])
+            except UserError as error:
+                raise UserError(f"data.test_path={self.test_path}: {error}") from error
+            self.tested = np.arange(len(frame), len(frame) + len(more))
+            frame = pd.concat([frame, more[list(frame)]])
+        return frame
+
+    def read(self, path: Path, key: str) -> pd.DataFrame:
+        """Return the rows of a file that have a target."""
+        try:
+            frame, notes = table_files.read(path, self.form, [self.target], self.missing)
+        except UserError as error:
+            raise UserError(f"data.{key}={path}: {error}") from error
+        self.notes += notes
+        absent = frame[self.target].isin([*columns.MISSING, *self.missing]) if self.target in frame else frame.empty
+        if np.any(absent):
+            self.notes.append(f"{path.name}: {int(absent.sum()):,} rows without {self.target} are left out")
+            frame = frame[~absent]
+        if frame.empty:
+            raise UserError(f"data.{key}={path}: has no rows")
+        return frame
+
+    def load(self) -> dict[str, Split]:
+        try:
+            parts = super().load()
+        except UserError as error:
+            raise UserError(f"data.path={self.path}: {error}" if str(error).startswith("line") else str(error)) from error
+        self.notes.append(columns.described(self.kinds, self.transformer))
+        return parts
+
+    def read_rows(self, source: Path) -> tuple[pd.DataFrame, list[str]]:
+        return table_files.read(source, self.form, self.texts, self.missing, blank=True)
+
+    def parts(self, frame: pd.DataFrame, classes: np.ndarray | None) -> dict[str, np.ndarray]:
+        test: Any
+        validation: Any
+        if classes is not None and not self.split:
+            columns.check_classes(frame[self.target])
+        cut, test, validation = splits.at_random(self.split_seed, classes), self.test, self.validation
+        if self.time:
+            cut = splits.by_order(columns.ranks(frame[self.time]))
+        if self.group:
+            cut = splits.by_group(self.split_seed, frame[self.group].astype(str).to_numpy())
+        if self.split:
+            named = splits.named(frame[self.split])
+            test, validation = named["test"], named.get("val", validation)
+        return splits.divide(len(frame), self.tested if self.test_path else test, validation, cut)
 
 
 class Hitters(Table):
@@ -102,3 +245,11 @@ class Hitters(Table):
 
     def frame(self) -> pd.DataFrame:
         return pd.read_csv(self.FILE).dropna()
+
+
+def natural(name: str) -> tuple[float, str]:
+    """Return a key that sorts names of classes, numbers by their size."""
+    try:
+        return float(name), name
+    except ValueError:
+        return float("inf"), name

@@ -153,7 +153,9 @@ def test_categories_of_new_rows_are_those_of_train() -> None:
 
     data = Named("size", split_seed=1)
     data.setup()
-    pd.DataFrame({"kind": data.levels["kind"]}).to_csv("new.csv", index=False)
+    levels = data.transformer.named_transformers_["kind"].categories_[0]
+    assert sorted(levels) == sorted(MISSING)
+    pd.DataFrame({"kind": levels}).to_csv("new.csv", index=False)
     x, rows, _ = data.read_new(Path("new.csv"))
     expected = np.eye(len(rows))[:, 1:]  # a column for each level but the first, in the order of the levels
     np.testing.assert_allclose(x.numpy(), data.scaler.transform(expected), rtol=1e-6)

@@ -163,7 +163,7 @@ def test_messages_name_the_line_of_the_file() -> None:
     data = Hitters("Salary")
     data.setup()
     header, *players = pd.read_csv(Hitters.FILE).dropna().iloc[:4].drop(columns="Salary").to_csv(index=False).splitlines()
-    Path("new.csv").write_text("\n".join([header, players[0], "", "", players[1], re.sub(",[AN],", ",X,", players[2]), ""]))
+    Path("new.csv").write_text("\n".join([header, players[0], "", "", players[1], re.sub("^[0-9.]+", "X", players[2]), ""]))
     with pytest.raises(UserError, match=r"input=new\.csv: line 6, column"):
         data.read_new(Path("new.csv"))
     Path("new.csv").write_text("\n".join([header, players[0], "", players[1]]))

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from src.data import splits
 from src.errors import UserError
 
 # Formats that are read, recognised by content; Pillow's other formats run programs, or hold other kinds of data.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-# Names of folders that hold a split, by the split, whatever their case.
-SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
 MOST_BYTES = 8 * 2**30  # of all images once they are decoded
 # Values of white in grey images of more than 8 bits: a file does not say whether it uses all of its 16 or 32 bits, or holds
 # fractions, bytes, or the 12 bits of a camera.
@@ -93,7 +92,7 @@ def divided(folder: Path) -> dict[str, Path]:
         UserError: There is no folder for train, two for one split, another folder beside them, or one without classes.
     """
     folders = classes(folder)
-    found = [(split, path) for split, names in SPLIT_FOLDERS.items() for path in folders if path.name.lower() in names]
+    found = [(split, path) for split, names in splits.NAMES.items() for path in folders if path.name.lower() in names]
     if len(found) < 2:
         return {}
     parts, listed = dict(found), ", ".join(path.name for _, path in found)

@@ -1,0 +1,137 @@
+"""Files of tables: CSV of any separator and decimal mark, Parquet and Excel. Imports no torch."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from src.data import columns, csv_file
+from src.errors import UserError, nearest
+
+SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+SAMPLE = 50  # rows that separator and decimal mark are found in
+
+
+class Form(NamedTuple):
+    """Form of a CSV file: separator of its columns and decimal mark of its numbers; None where they are to be found."""
+
+    separator: str | None = None
+    decimal: str | None = None
+
+
+def found(path: Path, form: Form) -> Form:
+    """Return a form with what it lacks, as the first rows of a file have it.
+
+    The separator is the one that divides most of the rows into as many columns as the header, and into the most. A decimal
+    comma is one between the digits of some value, in a file without decimal points that no commas separate.
+    """
+    best, chosen = (0.0, 0), ","
+    for mark in [form.separator] if form.separator else SEPARATORS:
+        rows = sample(path, mark)
+        like = sum(len(row) == len(rows[0]) for row in rows) / max(len(rows), 1)
+        if rows and len(rows[0]) > 1 and like > 0.8 and (len(rows[0]), like) > (best[1], best[0]):
+            best, chosen = (like, len(rows[0])), mark
+    values = [value.strip() for row in sample(path, chosen)[1:] for value in row]
+    comma = any(re.fullmatch(r"-?\d+,\d+", value) for value in values)
+    point = any(re.fullmatch(r"-?\d+\.\d+", value) for value in values)
+    return Form(chosen, form.decimal or ("," if comma and not point and chosen != "," else "."))
+
+
+def sample(path: Path, separator: str) -> list[list[str]]:
+    """Return the first rows of a CSV file, without blank ones; none if it is no text."""
+    try:
+        return [row for _, (_, row) in zip(range(SAMPLE), csv_file.records(path, sep=separator), strict=False)]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+
+
+def read(
+    path: Path, form: Form, texts: Sequence[str], missing: Sequence[str], blank: bool = False
+) -> tuple[pd.DataFrame, list[str]]:
+    """Read the rows of a file, named by their lines, and notes on how.
+
+    Args:
+        path: Path of the file.
+        form: Form of a CSV file.
+        texts: Columns to keep as they are written.
+        missing: Further texts that mean a missing value.
+        blank: Read a blank line as a row without values.
+
+    Raises:
+        UserError: The file cannot be read. The sentence does not name the file.
+    """
+    if not path.is_file():
+        raise UserError("there is no such file")
+    if path.suffix in (".parquet", ".xlsx", ".xls"):
+        return of_package(path, texts, missing), []
+    chosen = found(path, form)
+    frame, notes = csv_file.read(
+        path, texts, not blank, chosen.separator or ",", decimal=chosen.decimal, na_values=list(missing) or None
+    )
+    if chosen.decimal == ",":
+        for name in {*texts} & {*frame}:
+            frame[name] = frame[name].str.replace(r"^(-?\d+),(\d+)$", r"\1.\2", regex=True)
+    if chosen.separator != "," and form.separator is None:
+        mark = " and a decimal comma" if chosen.decimal == "," else ""
+        notes.append(f"{path.name}: separated by {SEPARATORS[chosen.separator or ',']}{mark}")
+    return frame, notes
+
+
+def of_package(path: Path, texts: Sequence[str], missing: Sequence[str]) -> pd.DataFrame:
+    """Read a Parquet file, or the first sheet of a workbook, by a package that pandas needs for it."""
+    try:
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_excel(path)
+    except ImportError as error:
+        raise UserError("needs a package that is not installed; pip install -e '.[tables]', or save it as CSV") from error
+    except Exception as error:  # of each package its own
+        raise UserError(f"cannot be read ({str(error).splitlines()[0]})") from error
+    frame = frame.replace(list(missing), None) if missing else frame
+    for name in {*texts} & {*frame}:
+        frame[name] = frame[name].map(str, na_action="ignore").fillna("")
+    return frame.set_axis(pd.RangeIndex(2, len(frame) + 2, name="line"))
+
+
+def present(data: Any) -> None:
+    """Check the files of a configuration, and that they have its columns.
+
+    Raises:
+        UserError: A file cannot be read, or has no such column.
+    """
+    for key in ("path", "test_path"):
+        if not data.get(key):
+            continue
+        where, path = f"data.{key}={data[key]}", Path(str(data[key]))
+        if not path.is_file():
+            raise UserError(f"{where}: there is no such file")
+        header = (sample(path, found(path, Form(data.separator, data.decimal)).separator or ",") or [[]])[0]
+        if header and OmegaConf.is_missing(data, "target"):
+            raise UserError(f"data.target: must be given; name the column to predict, one of: {', '.join(header)}")
+        for role in ("target", *(("time", "group", "split") if key == "path" else ())):
+            name = data.get(role)
+            if header and name is not None and name not in header:
+                raise UserError(f"data.{role}={name}: {path.name} has no such column; {nearest(str(name), header)}")
+
+
+def with_task(overrides: Mapping[str, str]) -> list[str]:
+    """Return the override that chooses the task of ``data=table``, which its target has; none where it is chosen already.
+
+    Args:
+        overrides: Values of a command line by key.
+
+    Raises:
+        UserError: The target may have several tasks.
+    """
+    if overrides.get("data") != "table" or "task" in overrides or not {"data.path", "data.target"} <= {*overrides}:
+        return []
+    path, target = Path(overrides["data.path"]), overrides["data.target"]
+    try:
+        frame, _ = read(path, Form(overrides.get("data.separator"), overrides.get("data.decimal")), [target], ())
+    except UserError:  # the run says so, when its configuration is checked
+        return []
+    return [f"task={columns.task_of(frame[target])}"] if target in frame else []
