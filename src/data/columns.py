@@ -81,22 +81,30 @@ def kind_of(column: pd.Series) -> str:
         named = str(column.name).lower() in ("id", "index") or str(column.name).endswith(("Id", "ID", "_id"))
         return "an id" if consecutive or (named and different == len(column)) else "numbers"
     texts = values.astype(str)
-    if dates.parsed(texts, None).notna().all():
+    if parsed(texts).notna().all():
         return "dates"
     if mistake := not_numbers(texts):
         raise UserError(mistake)
     return "categories" if 2 * different <= len(values) else f"{different:,} different texts"
 
 
+def parsed(texts: pd.Series) -> pd.Series:
+    """Return texts as dates, NaT for one that is none; dates of several time zones are texts."""
+    try:
+        return dates.parsed(texts, None)
+    except ValueError:
+        return pd.Series(pd.NaT, index=texts.index)
+
+
 def not_numbers(texts: pd.Series) -> str:
     """Return the sentence for a column that is of numbers for the most part, or ""."""
     wrong = texts[pd.to_numeric(texts, errors="coerce").isna()]
-    share = 1 - len(wrong) / len(texts)
-    if share < NUMERIC:
+    numeric = 1 - len(wrong) / len(texts)
+    if numeric < NUMERIC:
         return ""
     advice = f"data.missing=['{wrong.iloc[0]}'] if it means a missing value" if wrong.nunique() == 1 else "correct it"
     return (
-        f"line {wrong.index[0]}, column {texts.name}: {wrong.iloc[0]} is not a number, as {share:.0%} of the column are; "
+        f"line {wrong.index[0]}, column {texts.name}: {wrong.iloc[0]} is not a number, as {numeric:.0%} of the column are; "
         f"{advice}, or set data.categories=[{texts.name}] or data.ignore=[{texts.name}]"
     )
 
@@ -148,7 +156,7 @@ def named(column: str, level: Any) -> str:
 def of_dates(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the day since 1970, the month and the day of the week of a column of dates."""
     (name,) = frame
-    days = dates.parsed(frame[name].astype("string"), None)
+    days = parsed(frame[name].astype("string"))
     values = ((days - pd.Timestamp(0)) / pd.Timedelta("1D"), days.dt.month, days.dt.day_of_week)
     return pd.DataFrame(dict(zip(names_of_dates(None, [name]), values, strict=True)))
 
@@ -190,7 +198,7 @@ def ranks(column: pd.Series) -> np.ndarray:
     Raises:
         UserError: A value is missing, or is neither.
     """
-    order = column if pd.api.types.is_numeric_dtype(column) else dates.parsed(column.astype(str), None)
+    order = column if pd.api.types.is_numeric_dtype(column) else parsed(column.astype(str))
     if order.isna().any():
         at = order.isna().to_numpy().argmax()
         raise UserError(

@@ -160,6 +160,12 @@ def test_missing_numbers_have_a_column_and_rare_levels_are_one() -> None:
     assert left.spec.columns == ("Sex[male]",)
 
 
+def test_flags_are_numbers_and_dates_of_several_zones_are_texts() -> None:
+    zones = [f"2024-01-{1 + number % 9:02d} 10:00+0{number % 2}:00" for number in range(90)]
+    data = made(pd.DataFrame({"flag": np.arange(90) % 2 == 0, "when": zones, "y": np.arange(90) / 7}), "y", min_count=5)
+    assert (data.kinds.numbers, data.kinds.categories) == (("flag",), ("when",))
+
+
 def test_splits_follow_time_groups_columns_and_files() -> None:
     frame = passengers(120).assign(patient=[f"p{number // 4}" for number in range(120)])
     backwards = made(frame[::-1], "Survived", time="Booked")
