@@ -50,7 +50,7 @@ def impute(config: DictConfig) -> None:
 
         torch.set_num_threads(config.threads)
     raw = records.read(Path(config.data.folder))
-    print(described(raw), *raw.notes, sep="\n")
+    print(records.described(raw), *raw.notes, sep="\n")
     errors, table = [], Table("imputer", "MAE", "RMSE", "seconds", "file")
     options = {name: config.data[name] for name in ("split_seed", "test", "validation", "scaling")}
     options["fingerprint"] = records.fingerprint(Path(config.data.folder))
@@ -71,16 +71,6 @@ def impute(config: DictConfig) -> None:
         import pandas as pd
 
         files.write(pd.DataFrame(errors).set_index("imputer").to_csv(), Path(config.report))
-
-
-def described(raw: records.Records) -> str:
-    """Return the size of the records and their gaps, in one line."""
-    missing = raw.values != raw.values  # NaN alone differs from itself
-    stays, hours, variables = raw.values.shape
-    return (
-        f"{stays:,} stays × {hours} hours × {variables} variables, {missing.mean():.1%} missing, "
-        f"{raw.labels.sum():,} deaths; {missing.all((1, 2)).sum()} stays have no series at all and are kept"
-    )
 
 
 main = app(impute, "impute")

@@ -32,19 +32,14 @@ def train(config: DictConfig) -> float:
 
 
 def prepared(arguments: list[str]) -> list[str]:
-    """Return the arguments for Hydra: a resumed run or sweep has the earlier ones, replicas are a sweep over seeds."""
+    """Return the arguments for Hydra: of a resumed run or sweep the earlier ones, and the task of a table."""
     arguments = resumed_sweep(expanded(typed(arguments, launches_sweep(arguments))))
     arguments = arguments if launches_sweep(arguments) else launch.resumed(arguments)
-    return [*arguments, *task_of_table(arguments)]
+    if "data=table" in arguments:
+        from src.data.table_files import with_task  # imports pandas
 
-
-def task_of_table(arguments: list[str]) -> list[str]:
-    """Return the override that chooses the task which the target of ``data=table`` has, if none is chosen."""
-    if "data=table" not in arguments:
-        return []
-    from src.data import table_files  # imports pandas
-
-    return table_files.with_task(keyed(given(arguments)))
+        arguments += with_task(keyed(given(arguments)))
+    return arguments
 
 
 main = app(train, "train", prepared)

@@ -248,3 +248,13 @@ def labels(path: Path, ids: np.ndarray, place: Path) -> tuple[np.ndarray, list[s
     if len(more := np.setdiff1d(died.index, ids)):
         raise UserError(f"{path}: has outcomes for {len(more):,} records that {place} lacks, first {more[0]}")
     return died.loc[ids].to_numpy(dtype=np.int64), notes
+
+
+def described(raw: Records) -> str:
+    """Return the size of the records and their gaps, in one line."""
+    missing = raw.values != raw.values  # NaN alone differs from itself
+    stays, hours, variables = raw.values.shape
+    return (
+        f"{stays:,} stays × {hours} hours × {variables} variables, {missing.mean():.1%} missing, "
+        f"{raw.labels.sum():,} deaths; {missing.all((1, 2)).sum()} stays have no series at all and are kept"
+    )
