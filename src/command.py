@@ -26,7 +26,7 @@ FLAGS = (
 )
 VALUED = (
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
-    *("--info", "-i"),
+    *("--info", "-i", "--experimental-rerun"),
 )
 
 
@@ -75,7 +75,7 @@ def app(
 
 def help_text(usage: str, config_name: str, arguments: list[str]) -> str:
     """Return usage, groups with their options, and the chosen configuration; Hydra's own help takes twice as long."""
-    config = compose(config_name, given(arguments))
+    config = compose(config_name, typed(given(arguments)))
     lines = [usage.strip(), ""]
     if config_name == "train":
         lines += ["Choose with group=option:", ""]

@@ -67,6 +67,7 @@ def is_choice(override: str) -> bool:
 def wrong_choice(overrides: list[str]) -> str | None:
     """Return the sentence for the first wrong choice of an option, which Hydra may ignore; None if all are right."""
     application = GlobalHydra.instance()
+    loader = application.config_loader() if application.is_initialized() else None  # knows --config-dir too
     for parsed in parse(overrides):
         group, name = parsed.key_or_group, parsed.value()
         if group not in GROUPS or parsed.is_delete() or parsed.is_sweep_override() or isinstance(name, dict):
@@ -75,8 +76,7 @@ def wrong_choice(overrides: list[str]) -> str | None:
             return f"{parsed.input_line}: {group} is there already; leave the + out, as in {group}={name}"
         if not isinstance(name, str):
             return f"{parsed.input_line}: takes an option of the group; to do without one, write ~{group}"
-        more = application.config_loader().get_group_options(group) if application.is_initialized() else []  # --config-dir
-        if not (CONF / group / f"{name}.yaml").is_file() and name not in more:
+        if name not in options(group) and not (loader and name in loader.get_group_options(group)):
             return no_option(group, name)
     return None
 
@@ -100,10 +100,8 @@ def leaves(config: Any, path: str = "") -> dict[str, Any]:
     """Return the values of a plain nested dictionary by dotted key; a list or an empty dictionary is a value."""
     if not isinstance(config, dict) or not config:
         return {path: config}
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        found |= leaves(value, f"{path}.{key}" if path else str(key))
-    return found
+    below = (leaves(value, f"{path}.{key}" if path else str(key)) for key, value in config.items())
+    return {key: value for part in below for key, value in part.items()}
 
 
 def explain(error: Exception, config_name: str, arguments: list[str]) -> str:
@@ -117,6 +115,8 @@ def explain(error: Exception, config_name: str, arguments: list[str]) -> str:
         if error.missing_cfg_file in PLUGINS:
             return f"{group}={name}: needs a package that is not installed; pip install -e '.[{name.partition('_')[0]}]'"
         return no_option(group, name)
+    if several := re.match("Ambiguous value for argument '(.*)'", str(error)):
+        return f"{several[1]}: several values are a sweep; add -m"
     if unknown := re.search(r"Could not (?:override|delete|append)[^']*'([^'=]+)[^']*'(?! is)", str(error)):
         if "Could not append" in str(error):
             return f"+{unknown[1]}: the key is there already; leave the + out, as in {unknown[1]}=..."
@@ -133,4 +133,7 @@ def names(config_name: str, overrides: list[str]) -> list[str]:
 def unknown_key(key: str, names: list[str]) -> str:
     """Return the sentence for a key that no configuration has."""
     meant = keys.meant(key, names)
-    return f"{key}: there is no such key; {f'use {meant}' if meant else nearest(key, names)}"
+    near = nearest(key, [name for name in names if not key.startswith(f"{name}.")])
+    more = f" (another argument of its class is added with +{key}=...)" if keys.of(key).open else ""
+    advice = keys.advice("_instead", f"{key}=") or (f"{near}{more}" if meant in (None, key) else f"use {meant}")
+    return f"{key}: there is no such key; {advice}"

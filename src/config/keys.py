@@ -1,7 +1,7 @@
 """Configuration keys: the ranges of their values, and what another value of them changes.
 
-A key of :data:`KEYS` means the same in every run. An argument of one of Labbook's classes has the range that
-``conf/ranges.yaml`` gives for that class.
+A key of :data:`KEYS`, which ``keys.yaml`` beside this file lists, means the same in every run. An argument of one of
+Labbook's classes has the range that ``conf/ranges.yaml`` gives for that class.
 """
 
 from __future__ import annotations
@@ -147,12 +147,11 @@ def advice(section: str, text: str) -> str | None:
 
 def of_arguments(config: Any, path: str = "") -> dict[str, Range]:
     """Return the ranges of a plain configuration's values by dotted key, for each class that it names."""
-    found: dict[str, Range] = {}
-    if isinstance(config, dict):
-        for argument, term in of_classes().get(str(config.get("_target_")), {}).items():
-            found[f"{path}{argument}"] = term
-        for key, value in config.items():
-            found |= of_arguments(value, f"{path}{key}.")
+    if not isinstance(config, dict):
+        return {}
+    found = {f"{path}{argument}": term for argument, term in of_classes().get(str(config.get("_target_")), {}).items()}
+    for key, value in config.items():
+        found |= of_arguments(value, f"{path}{key}.")
     return found
 
 
@@ -178,7 +177,6 @@ class Key(NamedTuple):
 
 
 KEYS: dict[str, Key] = {key: Key(**fields) for key, fields in loaded(Path(__file__).with_name("keys.yaml")).items()}
-INPUTS = KEYS["data.input"].words.removeprefix("choice ")  # what a data set gives to a network
 
 
 def of(key: str) -> Key:

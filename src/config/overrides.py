@@ -79,7 +79,7 @@ def typed(arguments: Sequence[str], several: bool = False) -> list[str]:
     A value stays as it is if it is in Hydra's quotes already, is ``null``, or holds an interpolation (``${...}``).
 
     Args:
-        arguments: Arguments of a command line.
+        arguments: Words of a command line.
         several: The command is a sweep, in which commas and ``choice(...)`` list paths where jobs may differ in them.
     """
     return [_typed(text, several) for text in arguments]

@@ -82,7 +82,7 @@ def may_be_added(key: str, config: DictConfig, usual: dict[str, Any]) -> bool:
 
 def check_described(config: DictConfig, data: str, model: str) -> None:
     """Raise a UserError if the YAML file of a data set or a model lacks a key that pairs them."""
-    inputs = f"choose from: {', '.join(keys.INPUTS.split())}"
+    inputs = f"choose from: {', '.join(keys.of('data.input').words.split()[1:])}"
     for group, name, key, example in (("data", data, "input", "table"), ("model", model, "accepts", "[table]")):
         if key not in (config.get(group) or {}):
             raise UserError(f"conf/{group}/{name}.yaml: has no key {key}; add it, as in {key}: {example}; {inputs}")
