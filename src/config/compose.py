@@ -74,18 +74,19 @@ def wrong_choice(overrides: list[str]) -> str | None:
             continue
         if parsed.type != OverrideType.CHANGE:
             return f"{parsed.input_line}: {group} is there already; leave the + out, as in {group}={name}"
-        if not isinstance(name, str):
-            return f"{parsed.input_line}: takes an option of the group; to do without one, write ~{group}"
-        if name not in options(group) and not (loader and name in loader.get_group_options(group)):
-            return no_option(group, name)
+        for one in name if isinstance(name, list) else [name]:  # a list takes several options
+            if not isinstance(one, str):
+                return f"{parsed.input_line}: takes an option of the group; to do without one, write ~{group}"
+            if one not in options(group) and not (loader and one in loader.get_group_options(group)):
+                return no_option(group, one)
     return None
 
 
 def no_option(group: str, name: str) -> str:
     """Return the sentence for an option that a group does not have."""
     found = [*options(group), *(path.rpartition("/")[2] for path in PLUGINS if path.startswith(f"{group}/"))]
-    advice = keys.advice("_options", f"{group}={name}".lower()) or nearest(name, found)
-    return f"{group}={name}: there is no such {group or 'config'}; {advice}"
+    text = f"{group}={name}"
+    return f"{text}: there is no such {group or 'config'}; {keys.advice('_options', text.lower()) or nearest(name, found)}"
 
 
 def compose(config_name: str, overrides: list[str], return_hydra_config: bool = False) -> DictConfig:

@@ -95,8 +95,7 @@ def make_trainer(task: Task, config: DictConfig, folder: Path, accelerator: str)
         default_root_dir=str(folder),
     )
     for logger in trainer.loggers:
-        if isinstance(logger, loggers.EpochCSVLogger):
-            logger.trainer = trainer
+        vars(logger)["trainer"] = trainer  # ours asks it for the epoch
     return trainer
 
 

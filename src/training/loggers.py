@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
@@ -24,26 +24,28 @@ from src.training.build import instantiate
 MLFLOW_RUN = "mlflow_run"  # file with the id of the run in MLflow's store
 
 
-class EpochCSVLogger(Logger):
+class EpochCSVLogger(CSVLogger):
     """One row per epoch in ``save_dir/metrics.csv``: the task's metrics, and beside them what callbacks log in that epoch.
 
     Of a value that is logged several times in an epoch, the last is kept. A row is on disk as soon as the task has logged
     its part, which has ``seconds``. New columns, and callbacks that log after that, have the file written anew.
     """
 
-    name, version, save_dir = "", "", ""
+    experiment = None  # Lightning's writer deletes the rows of a run that is resumed
     trainer: Trainer | None = None  # it runs the epochs; a baseline, which has one row, has none
 
     def __init__(self, save_dir: str):
-        super().__init__()
-        self.save_dir, self.path = save_dir, Path(save_dir) / "metrics.csv"
+        super().__init__(save_dir, name="", version="")
+        self.path = Path(save_dir, "metrics.csv")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         rows = csv_file.epochs(self.path, str).to_dict("records") if self.path.is_file() else []
         self.rows: dict[int, dict[str, Any]] = {int(row["epoch"]): row for row in rows}
         self.columns = list(rows[0]) if rows else []
 
-    def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """Nothing: ``.hydra/config.yaml`` has the configuration."""
+    def pass_over(self, *_: Any, **__: Any) -> None:
+        """Do nothing: ``.hydra/config.yaml`` has the configuration, and each row is written as it comes."""
+
+    log_hyperparams = save = finalize = pass_over
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
