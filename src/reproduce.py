@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -69,7 +70,7 @@ def plan(config: DictConfig, pairings: list[dict[str, Any]]) -> list[Row]:
 def launch(arguments: list[str], folder: Path) -> str:
     """Run the missing runs of a sweep in a process of its own; return the error if it was refused, else an empty text."""
     target = [f"resume={folder}"] if (folder / "multirun.yaml").is_file() else [f"hydra.sweep.dir={folder}"]
-    print(f"\n$ python -m src.train {' '.join(arguments)}", flush=True)
+    print(f"\n$ python -m src.train {shlex.join(arguments)}", flush=True)
     path = os.pathsep.join(filter(None, [str(CONF.parent), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "src.train", *arguments, *target]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.PIPE, text=True, check=False)

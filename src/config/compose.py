@@ -41,11 +41,7 @@ def options(group: str) -> list[str]:
 
 
 def reference(config_name: str, overrides: list[str]) -> DictConfig:
-    """Return the configuration of the groups that ``overrides`` choose, without the values that they set.
-
-    Raises:
-        UserError: A choice is wrong.
-    """
+    """Return the configuration of the groups that overrides choose, without their values; refuse a wrong choice."""
     if wrong := wrong_choice(overrides):
         raise UserError(wrong)
     return chosen(config_name, tuple(text for text in overrides if is_choice(text)))

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, cast
 import yaml
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+MOST = 2**31 - 1  # of a whole number without a limit of its own
 
 
 class Range(NamedTuple):
@@ -28,10 +29,9 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def whole(low: int, high: int | None = None) -> Range:
-    most = high or 2**31 - 1
-    says = f"from {low} to {most:,}" if high else f"of at least {low} and at most {most:,}"
-    return Range(f"a whole number {says}", lambda value: type(value) is int and low <= value <= most)
+def whole(low: int, high: int = MOST) -> Range:
+    says = f"a whole number from {low} to {high:,}" if high != MOST else f"a whole number of at least {low}"
+    return Range(says, lambda value: type(value) is int and low <= value <= high)
 
 
 def choice(*options: Any) -> Range:

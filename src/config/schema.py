@@ -100,7 +100,9 @@ def check_ranges(config: DictConfig) -> None:
 def check_range(key: str, value: Any, term: Range | None) -> None:
     """Raise a UserError for a value out of its range."""
     if term and not term.holds(value):
-        raise UserError(f"{key}={shown(value)}: {key.rpartition('.')[2]} must be {term.says}")
+        large = any(type(one) is int and one > keys.MOST for one in (value if isinstance(value, list) else [value]))
+        most = f"; the largest is {keys.MOST:,}" if large and "whole number of at least" in term.says else ""
+        raise UserError(f"{key}={shown(value)}: {key.rpartition('.')[2]} must be {term.says}{most}")
 
 
 def same_type(value: Any, default: Any) -> bool:

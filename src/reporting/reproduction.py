@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,7 +97,7 @@ def row(pairing: dict[str, Any], folder: Path, repeats: int, data_dir: str) -> R
     sweeps.append(Sweep(folder / f"{data}_{baseline}" / "honest", arguments(baseline, "honest", 1), over, 1))
     both = [text for text in arguments(model, ",".join(PROTOCOLS), count, *given) if text != f"{over}=0"]
     own = [f"({protocol}: `{pairing[protocol]}`)" for protocol in PROTOCOLS if protocol in pairing]
-    command = " ".join([f"`python -m src.train {' '.join(both)}`", *own])
+    command = " ".join([f"`python -m src.train {shlex.join(both)}`", *own])
     documented = compose("train", [f"data={data}", f"model={model}", *given]).documented or {}
     return Row(name, data, " ".join([model, *given]), pairing["metrics"], baseline, dict(documented), command, sweeps)
 

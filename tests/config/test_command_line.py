@@ -101,7 +101,8 @@ BAD = [
     ("++data=hitters", ["++data=hitters", "leave the + out"]),
     ("~trainer.max_epochs=3", ["trainer.max_epochs", "is 200 and not 3"]),
     ("seed=4294967296", ["seed=4294967296: seed must be a whole number from 0 to 4,294,967,295"]),
-    ("model.hidden_size=2147483648", ["at least 1 and at most 2,147,483,647"]),
+    ("model.hidden_size=2147483648", ["hidden_size must be a whole number of at least 1; the largest is 2,147,483,647"]),
+    ("model=mlp model.widths=[8,2147483648]", ["a list of a whole number of at least 1; the largest is 2,147,483,647"]),
     ("epochs=5", ["epochs: there is no such key; use trainer.max_epochs"]),
     ("+epoch=5", ["use trainer.max_epochs"]),
     ("max_epochs=5", ["use trainer.max_epochs"]),
@@ -131,8 +132,8 @@ BAD = [
     ("accelerator=gpu", ["accelerator=gpu: there is no such accelerator; use accelerator=cuda"]),
     ("model=transformer", ["model=transformer", "model=attention"]),
     ("model=LSTM", ["did you mean lstm?"]),
-    ("data=sales.csv", ["data=csv data.path=FILE"]),
-    ("data=my/sales.csv", ["data=my/sales.csv: there is no such data", "data=csv data.path=FILE"]),
+    ("data=sales.csv", ["data=table data.path=FILE"]),
+    ("data=my/sales.csv", ["data=my/sales.csv: there is no such data", "data=table data.path=FILE"]),
     ("data=null", ["data=null", "option"]),
     ("scheduler=cosin", ["scheduler=cosin", "did you mean cosine?"]),
     ("recipe=nyse_rn", ["recipe=nyse_rn", "did you mean nyse_rnn?"]),
@@ -193,7 +194,12 @@ def test_other_forms_of_another_entry_point_are_named(call, arguments: str, sent
 
 def test_every_habit_leads_to_a_key_or_an_option() -> None:
     """The table of other names names keys that some choice of groups has, and options that there are."""
-    texts = ("data=csv model=resnet50", "data=waveforms model=encoder_classifier", "model=lstm trainer=ddp", "model=mlp")
+    texts = (
+        "data=csv model=resnet50",
+        "data=waveforms model=encoder_classifier",
+        "model=lstm trainer=ddp",
+        "data=table model=mlp",
+    )
     choices = [text.split() for text in texts]
     values = [key for given in choices for key in leaves(OmegaConf.to_container(reference("train", given)))]
     values += [key for entry in ("evaluate", "predict") for key in compose(entry, [])]

@@ -48,6 +48,8 @@ def test_figures_are_taken_over_the_repeats_of_the_newest_experiment() -> None:
         overrides.write("- model.dropout=0.5\n")
     (row,) = table("only=hitters_mlp", "repeats=2")
     assert "±" not in row[4], "another experiment is not pooled with the newest one"
+    (row,) = table("only=hitters_mlp", "data_dir='my data'")
+    assert "'data_dir=my data'" in row[-1], "a command can be pasted"
 
 
 @pytest.mark.slow
