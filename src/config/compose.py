@@ -62,8 +62,7 @@ def is_choice(override: str) -> bool:
 
 def wrong_choice(overrides: list[str]) -> str | None:
     """Return the sentence for the first wrong choice of an option, which Hydra may ignore; None if all are right."""
-    application = GlobalHydra.instance()
-    loader = application.config_loader() if application.is_initialized() else None  # knows --config-dir too
+    loader = GlobalHydra.instance().hydra and GlobalHydra.instance().config_loader()  # knows --config-dir too
     for parsed in parse(overrides):
         group, name = parsed.key_or_group, parsed.value()
         if group not in GROUPS or parsed.is_delete() or parsed.is_sweep_override() or isinstance(name, dict):
