@@ -21,6 +21,7 @@ from src.data import csv_file
 from src.runs import files
 from src.training.build import instantiate
 
+CSV = "src.training.loggers.EpochCSVLogger"
 MLFLOW_RUN = "mlflow_run"  # file with the id of the run in MLflow's store
 
 
@@ -118,10 +119,9 @@ def without_nan(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def make(config: DictConfig, folder: Path) -> list[Logger]:
-    """Return the configured loggers with the configuration logged; one that writes ``metrics.csv`` is always among them."""
-    loggers = [instantiate(part, save_dir=str(folder)) for part in (config.get("logger") or {}).values() if part]
-    if not any(isinstance(logger, EpochCSVLogger) for logger in loggers):
-        loggers.insert(0, EpochCSVLogger(str(folder)))
+    """Return the configured loggers with the configuration logged; the first one, always there, writes ``metrics.csv``."""
+    parts = [part for part in (config.get("logger") or {}).values() if part and part._target_ != CSV]
+    loggers = [EpochCSVLogger(str(folder)), *(instantiate(part, save_dir=str(folder)) for part in parts)]
     for logger in loggers:
         if not config.resume:
             logger.log_hyperparams(leaves(OmegaConf.to_container(config, resolve=True)))
