@@ -22,6 +22,7 @@ FEW = {
     "lasso": ["model.alphas=3"],
     "logistic": ["model.penalties=1"],
     "gradient_boosting": ["model.max_iter=2"],
+    "random_forest": ["model.n_estimators=2"],
     "resnet50": ["weights=none", "model.arch=shufflenet_v2_x0_5", "threads=1"],
 }
 
@@ -34,14 +35,14 @@ def names(group: str) -> list[str]:
 # differently. All other pairings are slow ones.
 ALWAYS = {
     "csv": "seasonal_naive",
-    "digits": "resnet resnet50 lstm majority",
-    "hitters": "train_mean rnn",
+    "digits": "resnet resnet50 lstm majority random_forest",
+    "hitters": "train_mean rnn random_forest tabular_resnet",
     "images": "resnet50",
     "imdb": "cnn1d majority",
     "imdb_bow": "gru naive_bayes",
     "mnist": "linear",
     "nyse": "cnn1d ols ridge last_value autoencoder majority",
-    "passengers": "linear arima seasonal_naive",
+    "passengers": "linear arima seasonal_naive gradient_boosting",
     "physionet2012": "logistic",
 }
 

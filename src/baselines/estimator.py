@@ -6,6 +6,8 @@ This module is imported by every run, so it imports neither scikit-learn nor sko
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,7 @@ TRUSTED = [
     "src.baselines.text.L1Path",
     "src.baselines.text.NaiveBayesLogistic",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
 ]
 
 
@@ -36,13 +39,14 @@ class Estimator(nn.Module):
     The fitted estimator is stored in the module's state as bytes of skops' format, which loads without running code.
 
     Args:
-        estimator: Unfitted estimator. If its ``fit`` has an argument ``validation``, it gets the validation split too.
+        estimator: Unfitted estimator, or a function that makes one for the spec. If its ``fit`` has an argument
+            ``validation``, it gets the validation split too.
         spec: The data set's :class:`src.data.datamodule.Spec`.
     """
 
-    def __init__(self, estimator: BaseEstimator, spec: Any):
+    def __init__(self, estimator: BaseEstimator | Callable[[Any], BaseEstimator], spec: Any):
         super().__init__()
-        self.estimator, self.spec = estimator, spec
+        self.estimator, self.spec = estimator(spec) if callable(estimator) else estimator, spec
 
     def frame(self, x: Tensor) -> pd.DataFrame | sparse.csr_matrix:
         """Return inputs (n, *shape) as a table (n, columns); bags of words as a sparse matrix (n, words)."""
@@ -55,15 +59,18 @@ class Estimator(nn.Module):
         return pd.DataFrame(x.flatten(1).double().numpy(), columns=self.spec.columns[-x[0].numel() :])
 
     def fit(self, x: Tensor, y: Tensor, validation: tuple[Tensor, Tensor]) -> None:
-        """Fit to inputs (n, *shape) and targets: (n,), or (n, outputs) of a forecast."""
+        """Fit to inputs (n, *shape) and targets: (n,), or (n, outputs) of a forecast; on torch's number of threads."""
+        from threadpoolctl import threadpool_limits  # as scikit-learn does
+
         target = y.numpy() if self.spec.classes else y.double().numpy()
-        if target.ndim == 2 and target.shape[1] > 1:
-            names = [self.spec.target, *(f"{self.spec.target}+{step}" for step in range(1, target.shape[1]))]
-            self.estimator.fit(self.frame(x), pd.DataFrame(target, columns=names))
-        elif "validation" in inspect.signature(self.estimator.fit).parameters:
-            self.estimator.fit(self.frame(x), target, validation=(self.frame(validation[0]), validation[1].numpy()))
-        else:
-            self.estimator.fit(self.frame(x), pd.Series(target.ravel(), name=self.spec.target))
+        with threadpool_limits(torch.get_num_threads(), user_api="openmp"):
+            if target.ndim == 2 and target.shape[1] > 1:
+                names = [self.spec.target, *(f"{self.spec.target}+{step}" for step in range(1, target.shape[1]))]
+                self.estimator.fit(self.frame(x), pd.DataFrame(target, columns=names))
+            elif "validation" in inspect.signature(self.estimator.fit).parameters:
+                self.estimator.fit(self.frame(x), target, validation=(self.frame(validation[0]), validation[1].numpy()))
+            else:
+                self.estimator.fit(self.frame(x), pd.Series(target.ravel(), name=self.spec.target))
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.spec.classes:
@@ -103,6 +110,8 @@ class Estimator(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         import skops.io
 
+        from src.baselines import trees
+
         stored = state.numpy().tobytes()
         if untrusted := set(skops.io.get_untrusted_types(data=stored)) - set(TRUSTED):
             raise UserError(
@@ -110,3 +119,4 @@ class Estimator(nn.Module):
                 f"use a run that Labbook has made"
             )
         self.estimator = skops.io.loads(stored, trusted=TRUSTED)
+        trees.check(self.estimator, prod(self.spec.shape))

@@ -76,7 +76,7 @@ def check_values(config: DictConfig, reference: DictConfig, new: bool = False) -
 
 def may_be_added(key: str, config: DictConfig, usual: dict[str, Any]) -> bool:
     """Return whether a key may be set that the YAML files lack: an argument of another library's class."""
-    sklearn = key.startswith("model.") and str(config.model.get("_target_")).startswith("sklearn.")
+    sklearn = key.startswith("model.") and str(config.model.get("_target_")).startswith(("sklearn.", "src.baselines.trees."))
     return sklearn or keys.of(key).open or usual.get(key.rpartition(".")[0]) == {}  # an empty mapping takes any key
 
 

@@ -64,13 +64,15 @@ class Flat(nn.Linear):
     Args:
         spec: Spec of inputs of any shape.
         outputs: Units.
+        bias: Add a constant to each unit.
     """
 
-    def __init__(self, spec: Any, outputs: int):
-        super().__init__(prod(spec.shape), outputs)
+    def __init__(self, spec: Any, outputs: int, bias: bool = True):
+        super().__init__(prod(spec.shape), outputs, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.layout != torch.sparse_csr:
             return super().forward(x.flatten(1))  # (batch, *shape) -> (batch, outputs)
         starts, words = x.crow_indices()[:-1], x.col_indices()
-        return embedding_bag(words, self.weight.T, starts, mode="sum", per_sample_weights=x.values()) + self.bias
+        units = embedding_bag(words, self.weight.T, starts, mode="sum", per_sample_weights=x.values())
+        return units if self.bias is None else units + self.bias

@@ -13,7 +13,7 @@ from src.networks import Attends, Encodes, Forecasts, Grouped
 from src.networks.attention import Attention
 from src.networks.autoencoder import Autoencoder
 from src.networks.convolutional import CNN1d
-from src.networks.feedforward import MLP
+from src.networks.feedforward import MLP, TabularResNet
 from src.networks.grud import GRUD
 from src.networks.recurrent import Recurrent
 from src.training.build import build, data_set, instantiate
@@ -98,6 +98,35 @@ def test_an_mlp_has_the_given_widths_and_dropouts() -> None:
     sizes = [layer.out_features for layer in network.layers if isinstance(layer, nn.Linear)]
     dropouts = [layer.p for layer in network.layers if isinstance(layer, nn.Dropout)]
     assert (sizes, dropouts) == ([8, 4, 1], [0.3, 0.1])
+
+
+def test_a_tabular_resnet_is_the_formula_of_its_source() -> None:
+    network, x = TabularResNet(SERIES, 2, 4, 6, hidden_dropout=0.0, residual_dropout=0.0), torch.randn(7, 5, 3)
+    first, *blocks, _, _, last = network.layers
+
+    def normal(values: torch.Tensor) -> torch.Tensor:
+        return (values - values.mean(0)) / (values.var(0, unbiased=False) + 1e-5).sqrt()
+
+    hidden = x.flatten(1) @ first.weight.T
+    for block in blocks:
+        _, inner, _, _, outer, _ = block.layers
+        units = (normal(hidden) @ inner.weight.T + inner.bias).relu()
+        hidden = hidden + units @ outer.weight.T
+    expected = normal(hidden).relu() @ last.weight.T + last.bias
+    torch.testing.assert_close(network(x), expected)
+    assert sum(weight.numel() for weight in network.parameters()) == 60 + 2 * (8 + 30 + 24) + 8 + 5
+    dropouts = TabularResNet(SERIES, 1, 4, 6, 0.3, 0.1).layers[1].layers[3::2]
+    assert [layer.p for layer in dropouts] == [0.3, 0.1]
+
+
+def test_a_tabular_resnet_learns_from_a_batch_of_one_row() -> None:
+    network, x = TabularResNet(SERIES, 1, 4, 6, hidden_dropout=0.0, residual_dropout=0.0), torch.randn(1, 5, 3)
+    before = network.state_dict()["layers.2.running_mean"].clone()
+    output = network(x)
+    output.sum().backward()
+    assert network.layers[0].weight.grad.abs().sum() > 0
+    assert torch.equal(network.state_dict()["layers.2.running_mean"], before), "one row has no mean of a batch"
+    torch.testing.assert_close(output, network.eval()(x))
 
 
 MASKED = Spec(shape=(6, 8), outputs=1, columns=(), target="y", classes=("no", "yes"), variables=2)

@@ -32,6 +32,7 @@ PAIRINGS = {
         # a threshold that no loss passes, so that the learning rate falls after each epoch
         "task.scheduler={_target_: torch.optim.lr_scheduler.ReduceLROnPlateau, _partial_: true, patience: 0, threshold: 10}",
     ],
+    "tabular_resnet": ["data=hitters", "data.batch_size=139", "model=tabular_resnet", "model.width=8"],  # and one row
     "rnn": ["data=nyse", "data.batch_size=512"],
     "lstm": [*SMALL, "model=lstm", "model.num_layers=2"],
     "gru": [
@@ -92,7 +93,7 @@ def assert_alike(run: Path, other: Path) -> None:
 
 
 # Layers that no other pairing has; the rest repeat a path of the code.
-FAST = ("mlp", "lstm", "gru", "cnn1d", "cnn", "batch_norm")
+FAST = ("mlp", "tabular_resnet", "lstm", "gru", "cnn1d", "cnn", "batch_norm")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in PAIRINGS])
