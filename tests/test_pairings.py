@@ -22,7 +22,7 @@ FEW = {
     "lasso": ["model.alphas=3"],
     "logistic": ["model.penalties=1"],
     "gradient_boosting": ["model.max_iter=2"],
-    "random_forest": ["model.n_estimators=2"],
+    "random_forest": ["model.n_estimators=2", "+model.max_depth=1"],
     "resnet50": ["weights=none", "model.arch=shufflenet_v2_x0_5", "threads=1"],
 }
 

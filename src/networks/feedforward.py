@@ -86,8 +86,8 @@ class TabularResNet(nn.Module):
         blocks: int = 2,
         width: int = 64,
         hidden_width: int = 128,
-        hidden_dropout: float = 0.2,
-        residual_dropout: float = 0.2,
+        hidden_dropout: float = 0.4,
+        residual_dropout: float = 0.4,
     ):
         super().__init__()
         residual = [TabularBlock(width, hidden_width, hidden_dropout, residual_dropout) for _ in range(blocks)]
