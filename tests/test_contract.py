@@ -16,6 +16,8 @@ FILES = [path for folder in ("src", "hydra_plugins") for path in (ROOT / folder)
 USED = {
     "hydra._internal.core_plugins.basic_launcher.BasicLauncher": "the launcher of stacked jobs runs them as Hydra does",
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper": "splits the overrides of a sweep into jobs as Hydra does",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor": "the trees of a stored run are checked on loading",
+    "sklearn.tree._tree.Tree": "likewise",
 }
 
 

@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 
 plt.switch_backend("Agg")
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MULTILINE)
+COMMANDS = list(dict.fromkeys(re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)?$", README, re.MULTILINE)))
 # Long even with one seed and one epoch; by default only their configuration is composed.
 LONG = re.compile(
     r"-m data=(wordle|hitters|passengers|physionet2012|nyse model=(linear|rnn))|sweep=waveforms_study"

@@ -123,6 +123,7 @@ def test_a_stack_leaves_what_a_sweep_leaves(call) -> None:
     pd.testing.assert_frame_equal(*tables, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_replicas_stop_early_each_by_itself_and_one_that_diverges_harms_no_other(call) -> None:
     options = ["data=hitters", "model=mlp", "seed=0", "trainer.max_epochs=12", "callbacks.early_stopping.patience=2"]
     rates = "task.optimizer.lr=0.05,1e30"
@@ -149,6 +150,7 @@ def test_a_stack_continues_without_dropout() -> None:
     torch.testing.assert_close(Stack([other])(x[1:]), other(x[1]).unsqueeze(0))
 
 
+@pytest.mark.slow
 def test_a_run_of_a_stack_is_a_run(call, train) -> None:
     call("model.replicas=2", "data=hitters", "model=mlp", "trainer.max_epochs=3", "hydra.sweep.dir=stack")
     run = runs("stack")[1]

@@ -22,6 +22,7 @@ def note(path: Path) -> dict[str, Any]:
     return json.loads(path.with_name(path.name + ".json").read_text())
 
 
+@pytest.mark.slow
 def test_onnx_predicts_what_the_run_has_predicted(call, train) -> None:
     import onnxruntime
 
@@ -124,8 +125,8 @@ def test_safetensors_load_into_a_fresh_network(call, train) -> None:
         ("model=linear", "output=model.pt", "a file of this format ends in .onnx"),
     ],
 )
-def test_what_cannot_be_exported_is_refused_and_leaves_nothing(call, train, run: str, arguments: str, says: str) -> None:
-    folder = train("run", *(SHORT if "ols" not in run else []), *run.split())
+def test_what_cannot_be_exported_is_refused_and_leaves_nothing(call, copied, run: str, arguments: str, says: str) -> None:
+    folder = copied("run", *(SHORT if "ols" not in run else []), *run.split())
     before = sorted(folder.rglob("*"))
     status, out, err = call(f"run={folder}", *arguments.split(), entry="export")
     assert (status, out, err.count("\n")) == (2, "", 1)
