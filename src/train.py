@@ -38,7 +38,8 @@ def prepared(arguments: list[str]) -> list[str]:
     if "data=table" in arguments:
         from src.data.table_files import with_task  # imports pandas
 
-        arguments += with_task(keyed(given(arguments)))
+        place = arguments.index("data=table")  # Hydra reads all overrides in one piece
+        arguments[place:place] = with_task(keyed(given(arguments)))
     return arguments
 
 

@@ -165,13 +165,24 @@ def names_of_dates(_: Any, names: Sequence[str]) -> list[str]:
     return [f"{name}[{part}]" for name in names for part in ("day", "month", "weekday")]
 
 
-def task_of(target: pd.Series) -> str:
+def has_target(target: pd.Series, missing: Sequence[str] = ()) -> pd.Series:
+    """Return which rows have a target, given as texts: NA, None and the like are missing numbers, but names of classes."""
+    known = target.ne("") & ~target.isin(missing)
+    numbers = known & ~target.isin(MISSING)
+    return numbers if pd.to_numeric(target[numbers], errors="coerce").notna().all() else known
+
+
+def task_of(target: pd.Series, missing: Sequence[str] = ()) -> str:
     """Return the name of the task that a column of texts is the target of: regression, binary or classification.
+
+    Args:
+        target: Texts, named by the lines of their file.
+        missing: Further texts that mean a missing value.
 
     Raises:
         UserError: The column holds whole numbers that may be classes or an amount, has no values, or only one.
     """
-    values = target[~target.isin(MISSING)]
+    values = target[has_target(target, missing)]
     different, numbers = values.nunique(), pd.to_numeric(values, errors="coerce")
     if different < 2:
         held = f"the value {values.iloc[0]} alone" if different else "no values"
@@ -192,6 +203,15 @@ def task_of(target: pd.Series) -> str:
     return "classification"
 
 
+def filled(column: pd.Series, role: str) -> pd.Series:
+    """Return a column that divides rows; raise a UserError if a value is missing."""
+    if (absent := column.isna().to_numpy()).any():
+        raise UserError(
+            f"data.{role}={column.name}: is empty on line {column.index[absent.argmax()]}; fill it, or leave it out"
+        )
+    return column
+
+
 def ranks(column: pd.Series) -> np.ndarray:
     """Return numbers that sort the rows by a column of numbers or dates.
 
@@ -202,7 +222,8 @@ def ranks(column: pd.Series) -> np.ndarray:
     if order.isna().any():
         at = order.isna().to_numpy().argmax()
         raise UserError(
-            f"data.time={column.name}: line {column.index[at]}: {column.iloc[at]} is neither a number nor a date"
+            f"data.time={column.name}: line {column.index[at]}: {column.iloc[at]} is neither a number nor a clear date; "
+            "write dates as 2024-01-31"
         )
     return order.rank(method="first").to_numpy()
 

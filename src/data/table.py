@@ -203,10 +203,9 @@ class File(Table):
         except UserError as error:
             raise UserError(f"data.{key}={path}: {error}") from error
         self.notes += notes
-        absent = frame[self.target].isin([*columns.MISSING, *self.missing]) if self.target in frame else frame.empty
-        if np.any(absent):
-            self.notes.append(f"{path.name}: {int(absent.sum()):,} rows without {self.target} are left out")
-            frame = frame[~absent]
+        if self.target in frame and not (known := columns.has_target(frame[self.target], self.missing)).all():
+            self.notes.append(f"{path.name}: rows without {self.target}, left out: {int((~known).sum()):,}")
+            frame = frame[known]
         if frame.empty:
             raise UserError(f"data.{key}={path}: has no rows")
         return frame
@@ -217,6 +216,8 @@ class File(Table):
         except UserError as error:
             raise UserError(f"data.path={self.path}: {error}" if str(error).startswith("line") else str(error)) from error
         self.notes.append(columns.described(self.kinds, self.transformer))
+        if len(self.spec.classes) > 2 and all(map(str.isdecimal, self.spec.classes)):
+            self.notes.append(f"{self.target}: whole numbers, taken as classes; task=regression takes them as an amount")
         return parts
 
     def read_rows(self, source: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -229,11 +230,11 @@ class File(Table):
             columns.check_classes(frame[self.target])
         cut, test, validation = splits.at_random(self.split_seed, classes), self.test, self.validation
         if self.time:
-            cut = splits.by_order(columns.ranks(frame[self.time]))
+            cut = splits.by_order(columns.ranks(columns.filled(frame[self.time], "time")))
         if self.group:
-            cut = splits.by_group(self.split_seed, frame[self.group].astype(str).to_numpy())
+            cut = splits.by_group(self.split_seed, columns.filled(frame[self.group], "group").astype(str).to_numpy())
         if self.split:
-            named = splits.named(frame[self.split])
+            named = splits.named(columns.filled(frame[self.split], "split"))
             test, validation = named["test"], named.get("val", validation)
         return splits.divide(len(frame), self.tested if self.test_path else test, validation, cut)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+import yaml
 from omegaconf import OmegaConf
 
 from src.data import columns, csv_file
@@ -30,13 +31,19 @@ def found(path: Path, form: Form) -> Form:
 
     The separator is the one that divides most of the rows into as many columns as the header, and into the most. A decimal
     comma is one between the digits of some value, in a file without decimal points that no commas separate.
+
+    Raises:
+        UserError: The given separator divides no column.
     """
-    best, chosen = (0.0, 0), ","
-    for mark in [form.separator] if form.separator else SEPARATORS:
+    given = form.separator and form.separator.replace("\\t", "\t")
+    best, chosen = (0.0, 0), given or ","
+    for mark in [] if given else SEPARATORS:
         rows = sample(path, mark)
         like = sum(len(row) == len(rows[0]) for row in rows) / max(len(rows), 1)
         if rows and len(rows[0]) > 1 and like > 0.8 and (len(rows[0]), like) > (best[1], best[0]):
             best, chosen = (like, len(rows[0])), mark
+    if given and any(len(row) < 2 for row in sample(path, given)[:1]):
+        raise UserError(f"data.separator={form.separator}: divides no column; leave it out, and it is found")
     values = [value.strip() for row in sample(path, chosen)[1:] for value in row]
     comma = any(re.fullmatch(r"-?\d+,\d+", value) for value in values)
     point = any(re.fullmatch(r"-?\d+\.\d+", value) for value in values)
@@ -71,6 +78,8 @@ def read(
     if path.suffix in (".parquet", ".xlsx", ".xls"):
         return of_package(path, texts, missing), []
     chosen = found(path, form)
+    if chosen.decimal == chosen.separator:
+        raise UserError(f"data.decimal={chosen.decimal}: is what separates the columns; set data.separator too")
     frame, notes = csv_file.read(
         path, texts, not blank, chosen.separator or ",", decimal=chosen.decimal, na_values=list(missing) or None
     )
@@ -103,13 +112,23 @@ def present(data: Any) -> None:
     Raises:
         UserError: A file cannot be read, or has no such column.
     """
+    dividing = [f"data.{key}={data[key]}" for key in ("time", "group", "split") if data.get(key)]
+    if len(dividing) > 1 or (data.get("split") and data.get("test_path")):
+        raise UserError(
+            f"{' '.join(dividing)}: rows are divided in one way; set one of them"
+            + (", without data.test_path" * bool(data.test_path))
+        )
+    if data.get("test_path") and Path(str(data.path)).resolve() == Path(str(data.test_path)).resolve():
+        raise UserError(f"data.test_path={data.test_path}: is the file of data.path; the test rows must be others")
     for key in ("path", "test_path"):
         if not data.get(key):
             continue
         where, path = f"data.{key}={data[key]}", Path(str(data[key]))
         if not path.is_file():
-            raise UserError(f"{where}: there is no such file")
-        header = (sample(path, found(path, Form(data.separator, data.decimal)).separator or ",") or [[]])[0]
+            raise UserError(
+                f"{where}: {'is a folder' if path.is_dir() else 'there is no such file'}; give a file of a table"
+            )
+        header = found_names(path, Form(data.separator, data.decimal))
         if header and OmegaConf.is_missing(data, "target"):
             raise UserError(f"data.target: must be given; name the column to predict, one of: {', '.join(header)}")
         for role in ("target", *(("time", "group", "split") if key == "path" else ())):
@@ -122,16 +141,36 @@ def with_task(overrides: Mapping[str, str]) -> list[str]:
     """Return the override that chooses the task of ``data=table``, which its target has; none where it is chosen already.
 
     Args:
-        overrides: Values of a command line by key.
+        overrides: Values of a command line by key; those of a sweep are separated by commas.
 
     Raises:
-        UserError: The target may have several tasks.
+        UserError: The target may have several tasks, or those of a sweep have different ones.
     """
     if overrides.get("data") != "table" or "task" in overrides or not {"data.path", "data.target"} <= {*overrides}:
         return []
-    path, target = Path(overrides["data.path"]), overrides["data.target"]
-    try:
-        frame, _ = read(path, Form(overrides.get("data.separator"), overrides.get("data.decimal")), [target], ())
-    except UserError:  # the run says so, when its configuration is checked
-        return []
-    return [f"task={columns.task_of(frame[target])}"] if target in frame else []
+    path, target = overrides["data.path"], overrides["data.target"]
+    form = Form(overrides.get("data.separator"), overrides.get("data.decimal"))
+    missing = list(map(str, yaml.safe_load(overrides.get("data.missing", "[]"))))
+    tasks = set()
+    for file in [path] if Path(path).is_file() else path.split(","):
+        try:
+            names = found_names(Path(file), form)
+            asked = [target] if target in names else target.split(",")
+            frame, _ = read(Path(file), form, asked, ())
+        except UserError:  # the run says so, when its configuration is checked
+            return []
+        try:
+            tasks |= {columns.task_of(frame[name], missing) for name in asked if name in frame}
+        except UserError as error:
+            raise UserError(f"data.path={file}: {error}" if str(error).startswith("line") else str(error)) from error
+    if len(tasks) > 1:
+        raise UserError(
+            f"data.path={path} data.target={target}: the jobs of a sweep share one task, and these have "
+            f"{' and '.join(sorted(tasks))}; start a sweep for each"
+        )
+    return [f"task={task}" for task in tasks]
+
+
+def found_names(path: Path, form: Form) -> list[str]:
+    """Return the names of the columns of a CSV file; none of a file that is no text."""
+    return (sample(path, found(path, form).separator or ",") or [[]])[0]

@@ -68,8 +68,8 @@ class TabularBlock(nn.Module):
 class TabularResNet(nn.Module):
     """The residual network for tables of "Revisiting Deep Learning Models for Tabular Data" (Gorishniy et al., 2021).
 
-    Flatten, then a linear layer, residual blocks, batch normalisation, ReLU, and a linear layer (section 3.2). Layers between
-    blocks have no bias, which batch normalisation takes away again: its gradient would be rounding errors.
+    Flatten, then a linear layer, residual blocks, batch normalisation, ReLU, and a linear layer (section 3.2). Layers
+    between blocks have no bias, which batch normalisation takes away again: its gradient would be rounding errors.
 
     Args:
         spec: Spec of inputs of any shape.

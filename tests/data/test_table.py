@@ -80,7 +80,9 @@ def test_the_kinds_of_columns_and_the_task_are_found_and_said(call, train) -> No
         (["1.5", "2", "3"] * 10, "regression"),
         ([str(number) for number in range(40)], "regression"),
         (["0", "1", ""] * 10, "binary"),
-        (["yes", "no", "NA"] * 10, "binary"),
+        (["yes", "no", ""] * 10, "binary"),
+        (["yes", "no", "NA"] * 10, "classification"),
+        (["1.5", "NA", "2", "null", "7.5"], "regression"),
         (["3", "4", "5", "9"], "classification"),
         (["red", "green", "7"], "classification"),
     ],
@@ -95,6 +97,7 @@ def test_the_target_decides_the_task(values: list[str], task: str) -> None:
         ([str(number % 20) for number in range(60)], "holds 20 whole numbers from 0 to 19; say task=regression if"),
         (["5"] * 9, "holds the value 5 alone"),
         (["", "NA"] * 5, "holds no values"),
+        (["", "ok"] * 5, "holds the value ok alone"),
         ([*map(str, np.arange(30) / 7), "many"], "many is not a number, as 97% of the column are"),
     ],
 )
@@ -138,7 +141,7 @@ def test_train_alone_decides_what_a_column_is_and_how_it_is_scaled() -> None:
     assert other.kinds == data.kinds
     assert (other.spec.center, other.spec.scale) == (data.spec.center, data.spec.scale)
     assert np.array_equal(other.splits["train"].x, data.splits["train"].x)
-    assert other.notes[0] == f"rows.csv: {frame['Age'].isna().sum()} rows without Age are left out"
+    assert other.notes[0] == f"rows.csv: rows without Age, left out: {frame['Age'].isna().sum()}"
 
 
 def test_missing_numbers_have_a_column_and_rare_levels_are_one() -> None:
@@ -214,9 +217,21 @@ BAD = {
     MIXED: ("data.target=y", "line 7, column a: ? is not a number, as 96% of the column are; data.missing=['?']"),
     MIXED + "1,1\n": ("data.target=y data.categories=[b]", "data.categories: b is no column besides the target"),
     MIXED + "2,1\n": ("data.target=y data.group=z", "data.group=z: rows.csv has no such column"),
+    MIXED + "5,1\n": ("data.target=y data.time=a data.group=y", "data.time=a data.group=y: rows are divided in one way"),
+    MIXED + "6,1\n": ("data.target=y data.test_path=rows.csv", "data.test_path=rows.csv: is the file of data.path"),
+    MIXED + "7,1\n": ("data.target=y data.separator=;", "data.separator=;: divides no column; leave it out"),
+    MIXED + "8,1\n": ("data.target=y data.decimal=,", "data.decimal=,: is what separates the columns; set data.separator"),
+    "g,a,y\n" + "".join(f"{'' if n == 3 else n},{n * 0.7},{n * 0.5}\n" for n in range(40)): (
+        "data.target=y data.group=g",
+        "data.group=g: is empty on line 5; fill it, or leave it out",
+    ),
+    "d,a,y\n" + "".join(f"{n % 9 + 1:02d}/01/23,{n * 0.7},{n * 0.5}\n" for n in range(40)): (
+        "data.target=y data.time=d",
+        "data.time=d: line 2: 01/01/23 is neither a number nor a clear date; write dates as 2024-01-31",
+    ),
     MIXED + "3,1\n": (
         "data.target=y data.missing=['?'] data.split=a",
-        "data.split=a: line 2: 0.0 is none of train, val, test",
+        "data.split=a: is empty on line 7; fill it",
     ),
     MIXED + "4,1\n": ("", "data.target: must be given; name the column to predict, one of: a, y"),
     "a,y\n" + "".join(f"text {n},{n * 0.5}\n" for n in range(40)): (
@@ -242,6 +257,34 @@ def test_a_bad_table_is_one_sentence_and_leaves_nothing(call, content: str) -> N
     assert (status, out, err.count("\n")) == (2, "", 1), err
     assert says in err
     assert [path.name for path in Path.cwd().iterdir()] == ["rows.csv"]
+
+
+def test_a_class_may_be_called_none_and_questions_may_mean_missing(call) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=90)
+    grades = pd.DataFrame({"x": x, "grade": np.select([x < -0.4, x < 0.4], ["None", "mild"], "severe")})
+    assert made(grades, "grade", CLASSES).spec.classes == ("None", "mild", "severe")
+    costs = pd.DataFrame({"x": x, "cost": (x * 2).round(3).astype(str)})
+    costs.loc[[3, 7], "cost"] = ["?", "NA"]
+    costs.to_csv("costs.csv", index=False)
+    given = ("data=table", "data.path=costs.csv", "data.target=cost", "data.missing=['?']", "model=ridge", "model.alphas=1")
+    status, out, err = call(*given, "hydra.run.dir=run")
+    assert (status, err) == (0, "")
+    assert "costs.csv: rows without cost, left out: 2" in out
+    status, out, err = call(*given, "--cfg", "job")
+    assert (status, err, "  target: cost\n" in out) == (0, "", True)
+
+
+def test_the_jobs_of_a_sweep_share_one_task(call) -> None:
+    frame = passengers(60)
+    frame.to_csv("rows.csv", index=False)
+    given = ("-m", "data=table", "data.path=rows.csv", "model=train_mean")
+    status, out, err = call(*given, "data.target=Age,Sex", "hydra.sweep.dir=sweep")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "the jobs of a sweep share one task, and these have binary and regression; start a sweep for each" in err
+    assert not Path("sweep").exists()
+    frame.assign(Fare=frame["Age"] * 2).to_csv("rows.csv", index=False)
+    assert call(*given, "data.target=Age,Fare", "hydra.sweep.dir=sweep")[2] == ""
 
 
 def test_a_file_of_another_package_names_the_extra() -> None:
