@@ -64,7 +64,8 @@ def compare(runs: pd.DataFrame, by: list[str] | None = None, metric: str | None 
         hint = nearest(metric, tested) if tested else "nor by any other metric"
         raise UserError(f"--metric {metric}: no run has been tested by it; {hint}")
     comparisons = []
-    for data, rest in runs[counted(runs)].groupby("data", sort=True):
+    compared = runs[counted(runs)]
+    for data, rest in compared.groupby(list(map(subject, compared["data"], compared["settings"])), sort=True):
         while len(rest) and (name := headline(rest, metric)):
             part = rest[rest[f"test.{name}"].notna()]
             own = keys.loc[part.index]
@@ -73,6 +74,11 @@ def compare(runs: pd.DataFrame, by: list[str] | None = None, metric: str | None 
             comparisons.append(side_by_side(str(data), name, part, own))
             rest = rest.drop(part.index)
     return comparisons
+
+
+def subject(data: str, settings: dict[str, str]) -> str:
+    """Return the name of a data set, with the file and the target that a run sets."""
+    return " ".join([str(data), *(settings[key] for key in ("data.path", "data.target") if key in settings)])
 
 
 def key_column(runs: pd.DataFrame, key: str) -> pd.Series:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -119,7 +120,7 @@ def curves(comparison: Comparison) -> tuple[pd.DataFrame, str]:
 
 def images(comparison: Comparison) -> dict[str, bytes]:
     """Draw the plots of a comparison as PNG images, by names made of its data set and metric."""
-    start = f"{comparison.data}_{comparison.metric}"
+    start = re.sub(r"[^\w.-]+", "_", f"{comparison.data}_{comparison.metric}")  # a path is no name of a file
     height = 1.2 + 0.32 * min(GROUPS, len(comparison.groups))
     drawn = {f"{start}_forest": plots.png(functools.partial(metrics_of, comparison), (8, height), margins="tight")}
     epochs, name = curves(comparison)

@@ -343,6 +343,17 @@ def test_torch_is_not_needed_to_compare() -> None:
     assert "paired bootstrap of 2 seeds" in ended.stdout
 
 
+def test_files_and_targets_of_ones_own_have_tables_of_their_own() -> None:
+    for number, path in enumerate(("wine.csv", "wine.csv", "more/wine.csv")):
+        leave(f"logs/{number}", seed=number, given=(f"data.path={path}", "data.target=quality"))
+    assert [(one.data, len(one.runs)) for one in compared()] == [
+        ("hitters more/wine.csv quality", 1),
+        ("hitters wine.csv quality", 2),
+    ]
+    comparison_plots.save(compared()[0], Path("plots"))
+    assert all("hitters_more_wine.csv_quality_mae" in path.name for path in Path("plots").iterdir())
+
+
 def test_runs_inside_of_runs_are_not_looked_for() -> None:
     leave("logs/a")
     leave("logs/a/checkpoints/inner", seed=1)
