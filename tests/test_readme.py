@@ -21,7 +21,7 @@ COMMANDS = list(dict.fromkeys(re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)
 # Long even with one seed and one epoch; by default only their configuration is composed.
 LONG = re.compile(
     r"-m data=(wordle|hitters|passengers|physionet2012|nyse model=(linear|rnn))|sweep=waveforms_study"
-    r"|model=resnet50|sweep=random|sweep=search data=nyse model=lstm$"
+    r"|model=resnet50|sweep=(random|seeds)|sweep=search data=nyse model=lstm$|model.replicas"
 )
 # The arguments of the runs that are not long.
 RUN = [arguments for entry, arguments in COMMANDS if entry == "train" and not LONG.search(arguments)]

@@ -93,7 +93,7 @@ def assert_alike(run: Path, other: Path) -> None:
 
 
 # Layers that no other pairing has; the rest repeat a path of the code.
-FAST = ("mlp", "tabular_resnet", "lstm", "gru", "cnn1d", "cnn", "batch_norm")
+FAST = ("mlp", "tabular_resnet", "lstm", "gru", "cnn1d", "cnn")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in PAIRINGS])
@@ -184,7 +184,7 @@ def test_ctrl_c_stops_a_stack_after_the_epoch_and_its_runs_can_be_resumed(call, 
     ("options", "why"),
     [
         (["data=imdb", "model=rnn", FILES], "texts come in batches"),
-        (["callbacks=ema", "data=hitters", "model=linear"], "callbacks.ema"),
+        pytest.param(["callbacks=ema", "data=hitters", "model=linear"], "callbacks.ema", marks=pytest.mark.slow),
     ],
 )
 def test_jobs_that_cannot_be_stacked_run_one_at_a_time(call, options: list[str], why: str) -> None:

@@ -117,6 +117,7 @@ def test_a_sweep_takes_globs(call) -> None:
     assert pd.read_csv(sweep_folder(out) / "summary.csv")["protocol"].tolist() == ["documented", "honest"]
 
 
+@pytest.mark.slow
 def test_a_sweep_over_optimizers_is_made_larger_and_its_runs_are_evaluated(call) -> None:
     given = ("data=hitters", "model=linear", "trainer.max_epochs=1")
     assert call("-m", "hydra.sweep.dir=sweep", *given, "task.optimizer=adam,sgd")[0] == 0
