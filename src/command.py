@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import re
 import sys
@@ -53,6 +54,7 @@ def app(
             refuse(f"{error.full_key}: must be given, as in {error.full_key}=...")
 
     def main() -> None:
+        gc.set_threshold(50_000)  # the imports of a run make a million objects that stay; to look through them takes a tenth
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors as they are, and this module prints them
         begun.clear()
         try:
