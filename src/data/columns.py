@@ -259,7 +259,7 @@ def unusual(rows: pd.DataFrame, kinds: Kinds, fitted: ColumnTransformer) -> list
     notes = []
     for name in kinds.numbers:
         if count := int((rows[name].isna() | rows[name].eq("")).sum()):
-            notes.append(f"column {name}: {count:,} missing values, taken as the median of train")
+            notes.append(f"column {name}: missing values, taken as the median of train: {count:,}")
     for name in kinds.categories:
         known = fitted.named_transformers_[name].categories_[0]
         new = rows[name][~rows[name].isin(known) & ~(rows[name].isna() & pd.isna(known).any())]

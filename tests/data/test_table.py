@@ -67,7 +67,7 @@ def test_the_kinds_of_columns_and_the_task_are_found_and_said(call, train) -> No
     new.to_csv("new.csv", index=False)
     status, out, err = call("run=run", "input=new.csv", "output=out.csv", entry="predict")
     assert (status, err) == (0, "")
-    assert "column Age: 1 missing values, taken as the median of train" in out
+    assert "column Age: missing values, taken as the median of train: 1\n" in out
     assert "column Sex: 2 values that train lacks, taken as a rare one or the first: other, missing" in out
     assert pd.read_csv("out.csv")["probability_1"].between(0, 1).all()
     assert call(*given, "model=mlp", "task=regression", "trainer.max_epochs=1", "hydra.run.dir=asked")[0] == 0
