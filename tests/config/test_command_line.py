@@ -12,6 +12,8 @@ from src.config.compose import GROUPS, compose, leaves, options, reference
 
 # arguments, and what the sentence must name
 BAD = [
+    ("data=digits model=logistic data.flip=true", ["data.flip=true: means nothing to logistic, a baseline"]),
+    ("model=ols data.batch_size=16", ["data.batch_size=16: means nothing to ols, a baseline"]),
     ("data=nise", ["data=nise", "nyse"]),
     ("model=rnnn", ["model=rnnn", "did you mean rnn"]),
     ("modle=rnn", ["modle", "did you mean model"]),
