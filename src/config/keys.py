@@ -163,7 +163,8 @@ class Key(NamedTuple):
         changes: What another value makes of a run: ``nothing`` of its figures; ``jobs``, other jobs of a sweep;
             ``rounding``, their last digits; ``repeat``, a repeat of the experiment; ``precision``; another ``experiment``.
         resume: A resumed run may change it.
-        path: ``typed`` for a path, which needs no quotes for Hydra; ``absolute`` for one that a run also stores as such.
+        typed: A text that is taken as typed, without quotes for Hydra.
+        path: A path, taken as typed too, which a run stores as an absolute one.
         loop: Only the training loop reads it: a baseline, which is fitted in closed form, has none.
         open: An argument of another library's class, which may be added with +; the class itself checks it.
     """
@@ -171,7 +172,8 @@ class Key(NamedTuple):
     words: str = ""
     changes: Literal["nothing", "jobs", "rounding", "repeat", "precision", "experiment"] = "experiment"
     resume: bool = False
-    path: Literal["", "typed", "absolute"] = ""
+    typed: bool = False
+    path: bool = False
     loop: bool = False
     open: bool = False
 

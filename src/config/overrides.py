@@ -74,7 +74,7 @@ def written(key: str, value: str) -> str:
 
 
 def typed(arguments: Sequence[str], several: bool = False) -> list[str]:
-    """Return the arguments with the values of path keys in quotes where Hydra would read anything but the path.
+    """Return the arguments with paths and other texts in quotes where Hydra would read anything but what was typed.
 
     A value stays as it is if it is in Hydra's quotes already, is ``null``, or holds an interpolation (``${...}``).
 
@@ -88,7 +88,7 @@ def typed(arguments: Sequence[str], several: bool = False) -> list[str]:
 def _typed(argument: str, several: bool) -> str:
     key, sign, value = argument.partition("=")
     meaning = keys.of(key.lstrip("+"))
-    if not sign or not meaning.path or "${" in value:
+    if not sign or not (meaning.typed or meaning.path) or "${" in value:
         return argument
     several = several and meaning.changes != "nothing"  # the jobs of a sweep do not differ in such a key
     with contextlib.suppress(UserError):  # of a value that is not in Hydra's quotes

@@ -16,7 +16,7 @@ from src.errors import UserError
 from src.runs import result as results
 
 # Keys whose paths a run stores as absolute ones.
-PATHS = tuple(key for key, meaning in KEYS.items() if meaning.path == "absolute")
+PATHS = tuple(key for key, meaning in KEYS.items() if meaning.path)
 # Statuses of runs that have nothing left to do.
 DONE = ("finished", "stopped early", "diverged")
 
