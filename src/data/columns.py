@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from sklearn.compose import ColumnTransformer
 
 # Texts that pandas reads as missing, which are none in a column that is kept as it was written.
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
+MISSING = (
+    *("", "NA", "N/A", "n/a", "<NA>", "#NA", "#N/A", "#N/A N/A", "NaN", "nan", "-NaN", "-nan", "null", "NULL", "None"),
+    *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+)
 # Whole numbers up to FEW different values are classes, and from MANY on an amount; between them a user must say.
 FEW, MANY = 10, 30
 NUMERIC = 0.5  # fraction of numbers from which on a column of numbers and texts has mistakes in it
@@ -139,10 +142,7 @@ def transformer(kinds: Kinds, columns: Sequence[str], min_count: int, most_level
             sparse_output=False,
             feature_name_combiner=named,
         ),
-        "dates": make_pipeline(
-            FunctionTransformer(of_dates, feature_names_out=names_of_dates),
-            SimpleImputer(strategy="median", add_indicator=True),
-        ),
+        "dates": make_pipeline(FunctionTransformer(of_dates, feature_names_out=names_of_dates), median),
     }
     parts = [(name, steps[kind], [name]) for name in columns if (kind := kinds.kind(name)) in steps]
     return ColumnTransformer(parts, verbose_feature_names_out=False)

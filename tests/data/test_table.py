@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from src.data import splits, table_files
-from src.data.columns import task_of
+from src.data.columns import MISSING, task_of
 from src.data.table import File
 from src.errors import UserError
 
@@ -287,7 +287,21 @@ def test_the_jobs_of_a_sweep_share_one_task(call) -> None:
     assert call(*given, "data.target=Age,Fare", "hydra.sweep.dir=sweep")[2] == ""
 
 
-def test_a_file_of_another_package_names_the_extra() -> None:
-    Path("rows.parquet").write_bytes(b"PAR1")
-    with pytest.raises(UserError, match=r"cannot be read|pip install -e '\.\[tables\]'"):
-        table_files.read(Path("rows.parquet"), table_files.Form(), (), ())
+def test_what_pandas_reads_as_missing_is_known_here_too() -> None:
+    Path("rows.csv").write_text("a,b\n" + "".join(f'"{text}",1\n' for text in MISSING))
+    assert pd.read_csv("rows.csv")["a"].isna().all()
+
+
+def test_a_file_of_another_package_is_read_by_pandas_or_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: Path) -> pd.DataFrame:
+        raise ImportError("openpyxl")
+
+    Path("rows.xlsx").touch()
+    monkeypatch.setattr(pd, "read_excel", missing)
+    with pytest.raises(UserError, match=r"pip install -e '\.\[tables\]'"):
+        table_files.read(Path("rows.xlsx"), table_files.Form(), (), ())
+    sheet = pd.DataFrame({"size": [1.5, "?", 3.0], "grade": ["None", None, 7]})
+    monkeypatch.setattr(pd, "read_excel", lambda _: sheet)
+    frame, _ = table_files.read(Path("rows.xlsx"), table_files.Form(), ["grade"], ["?"])
+    assert frame["grade"].tolist() == ["None", "", "7"]
+    assert (frame["size"].isna().tolist(), frame.index.tolist()) == ([False, True, False], [2, 3, 4])
