@@ -32,13 +32,13 @@ def train(config: DictConfig) -> float:
 
 
 def prepared(arguments: list[str]) -> list[str]:
-    """Return the arguments for Hydra: of a resumed run or sweep the earlier ones, and the task of a table."""
+    """Return the arguments for Hydra: of a resumed run or sweep the earlier ones, and the task that a target has."""
     arguments = resumed_sweep(expanded(typed(arguments, launches_sweep(arguments))))
     arguments = arguments if launches_sweep(arguments) else launch.resumed(arguments)
-    if "data=table" in arguments:
+    if own := {"data=table", "data=texts", "data=sequences"} & {*arguments}:
         from src.data.table_files import with_task  # imports pandas
 
-        place = arguments.index("data=table")  # Hydra reads all overrides in one piece
+        place = arguments.index(min(own))  # Hydra reads all overrides in one piece
         arguments[place:place] = with_task(keyed(given(arguments)))
     return arguments
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
+from hydra.utils import get_method
 from omegaconf import OmegaConf
 
 from src.data import columns, csv_file
@@ -17,6 +18,11 @@ from src.errors import UserError, nearest
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 SAMPLE = 50  # rows that separator and decimal mark are found in
+# Data sets whose target decides the task: the function that reads their rows, with the arguments of :func:`read`, and the
+# target where data.target is left out.
+READERS = {
+    "table": ("src.data.table_files.read", ""),
+}
 
 
 class Form(NamedTuple):
@@ -138,7 +144,7 @@ def present(data: Any) -> None:
 
 
 def with_task(overrides: Mapping[str, str]) -> list[str]:
-    """Return the override that chooses the task of ``data=table``, which its target has; none where it is chosen already.
+    """Return the override that chooses the task which the target of data has; none where it is chosen already.
 
     Args:
         overrides: Values of a command line by key; those of a sweep are separated by commas.
@@ -146,20 +152,20 @@ def with_task(overrides: Mapping[str, str]) -> list[str]:
     Raises:
         UserError: The target may have several tasks, or those of a sweep have different ones.
     """
-    if overrides.get("data") != "table" or "task" in overrides or not {"data.path", "data.target"} <= {*overrides}:
+    if overrides.get("data") not in READERS or "task" in overrides or "data.path" not in overrides:
         return []
-    path, target = overrides["data.path"], overrides["data.target"]
+    reader, usual = READERS[overrides["data"]]
+    path, target = overrides["data.path"], overrides.get("data.target", usual)
     form = Form(overrides.get("data.separator"), overrides.get("data.decimal"))
     missing = list(map(str, yaml.safe_load(overrides.get("data.missing", "[]"))))
     tasks = set()
-    for file in [path] if Path(path).is_file() else path.split(","):
+    for file in [path] if Path(path).exists() else path.split(","):
         try:
-            names = found_names(Path(file), form)
-            asked = [target] if target in names else target.split(",")
-            frame, _ = read(Path(file), form, asked, ())
+            frame, _ = get_method(reader)(Path(file), form, list({target, *target.split(",")}), ())
         except UserError:  # the run says so, when its configuration is checked
             return []
         try:
+            asked = [target] if target in frame else target.split(",")
             tasks |= {columns.task_of(frame[name], missing) for name in asked if name in frame}
         except UserError as error:
             raise UserError(f"data.path={file}: {error}" if str(error).startswith("line") else str(error)) from error
