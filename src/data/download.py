@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, urlopen
+
+import yaml
 
 from src.errors import UserError
 
@@ -26,6 +29,10 @@ class Source(NamedTuple):
     path: str
     url: str
     digest: str
+
+
+PUBLISHED = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text())
+SOURCES = {name: Source(**fields) for name, fields in PUBLISHED.items()}
 
 
 def find(folder: Path, source: Source, *alternatives: str) -> Path:
@@ -55,8 +62,7 @@ def fetch(source: Source, path: Path) -> Path:
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as draft:
             try:
                 with urlopen(source.url, timeout=30) as answer:
-                    while block := answer.read(2**20):
-                        draft.write(block)
+                    shutil.copyfileobj(answer, draft)
                 draft.close()
                 if (found := checksum(Path(draft.name), source.digest)) != source.digest:
                     raise UserError(f"{source.url}: the download has another checksum ({found}); {by_hand}")
@@ -73,6 +79,12 @@ def checksum(path: Path, like: str) -> str:
     kind = like.partition(":")[0]
     with open(path, "rb") as file:
         return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
+
+
+def unpublished(path: Path, digest: str) -> list[str]:
+    """Return a note if a file is not the published one, which has this checksum."""
+    found = checksum(path, digest)
+    return [] if found == digest else [f"note: {path} is used, whose checksum is {found}, not {digest}"]
 
 
 def reachable(url: str, seconds: float = 0.5) -> bool:

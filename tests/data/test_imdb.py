@@ -304,10 +304,10 @@ def test_files_that_are_not_there_are_told(call, monkeypatch: pytest.MonkeyPatch
 
 def test_a_copy_with_another_checksum_is_used_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     path = FOLDER / "imdb" / "imdb.npz"
-    (note,) = keras_files.unpublished(path, keras_files.REVIEWS)
+    (note,) = download.unpublished(path, keras_files.REVIEWS.digest)
     assert download.checksum(path, "sha256:") in note
     assert keras_files.REVIEWS.digest in note
-    assert keras_files.unpublished(path, keras_files.REVIEWS._replace(digest=download.checksum(path, "sha256:"))) == []
+    assert download.unpublished(path, download.checksum(path, "sha256:")) == []
 
 
 class Harm:

@@ -246,7 +246,7 @@ def reviews(random: np.random.Generator, rows: int, value: float, monkeypatch: p
         monkeypatch.setattr(keras_files, "find", lambda folder: (None, None))
         monkeypatch.setattr(keras_files, "read_index", lambda path: index)
         monkeypatch.setattr(keras_files, "read", lambda path: read)
-        monkeypatch.setattr(keras_files, "unpublished", lambda path, source: [])
+        monkeypatch.setattr("src.data.text.imdb.unpublished", lambda path, digest: [])
         return IMDBBags(".", ngrams=2, weighting="tfidf", validation=0.25)
 
     def change(content: dict[str, Any], at: np.ndarray) -> dict[str, Any]:

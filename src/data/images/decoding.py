@@ -51,15 +51,11 @@ def present(data: Any) -> None:
     if data.crop_size > data.resize_size:
         raise UserError(f"data.crop_size={data.crop_size}: must be at most data.resize_size={data.resize_size}")
     labels = classes(folder)
-    for part in divided(folder).values():
+    for part in [*divided(folder).values(), *([folder] if labels else [])]:
         if loose := next(filter(opens, files(part, deep=False)), None):
             raise UserError(
-                f"data.path={part}: holds folders of classes and also {loose.name}, which is in none; move the file"
+                f"data.path={part}: holds folders of classes and also {loose.name}, which is in none of them; move the file"
             )
-    if labels and (loose := next(filter(opens, files(folder, deep=False)), None)):
-        raise UserError(
-            f"data.path={folder}: holds folders of classes and also {loose.name}, which is in none of them; move the file"
-        )
     if len(labels) == 1:
         raise UserError(
             f"data.path={folder}: has one class only, {labels[0].name}, and training needs two; to name its images by "

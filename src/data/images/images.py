@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +62,7 @@ class Feed(nn.Module):
         mean: Tensor,
         std: Tensor,
         resize: int | None = None,
-        geometry: list[nn.Module] | None = None,
+        geometry: Sequence[nn.Module] = (),
         erasing: float = 0.0,
         mix: nn.Module | None = None,
     ):
@@ -69,8 +70,7 @@ class Feed(nn.Module):
         self.register_buffer("mean", mean.reshape(-1, 1, 1))
         self.register_buffer("std", std.reshape(-1, 1, 1))
         self.resize = v2.Resize((resize, resize)) if resize else None
-        changes = list(geometry or [])
-        self.geometry = nn.Sequential(*changes) if changes else None
+        self.geometry = nn.Sequential(*geometry) if geometry else None
         self.erasing = v2.RandomErasing(erasing) if erasing else None
         self.mix = mix
 
@@ -185,16 +185,13 @@ class Images(InMemory):
             each = train.transpose(0, 1).flatten(1)  # (channels, pixels)
             moments = [torch.std_mean(channel.double() / 255) for channel in each]
             std, mean = (torch.stack(part).float() for part in zip(*moments, strict=True))
-        height, width = train.shape[2:]
-        geometry: list[nn.Module] = []
-        if self.crop:
-            geometry.append(v2.RandomCrop((height, width), padding=self.crop))
-        if self.flip:
-            geometry.append(v2.RandomHorizontalFlip())
-        if self.rotation:
-            geometry.append(v2.RandomRotation(self.rotation, interpolation=v2.InterpolationMode.BILINEAR))
-        if self.color:
-            geometry.append(v2.ColorJitter(self.color, self.color, self.color))
+        transforms = [
+            (self.crop, v2.RandomCrop(tuple(train.shape[2:]), padding=self.crop)),
+            (self.flip, v2.RandomHorizontalFlip()),
+            (self.rotation, v2.RandomRotation(self.rotation, interpolation=v2.InterpolationMode.BILINEAR)),
+            (self.color, v2.ColorJitter(self.color, self.color, self.color)),
+        ]
+        geometry = [transform for amount, transform in transforms if amount]
         mixes = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
         mix = mixes[self.mix](num_classes=classes) if self.mix else None
         return Feed(mean, std.clamp(min=1e-6), self.resize, geometry, self.erasing, mix)

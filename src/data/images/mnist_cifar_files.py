@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import tarfile
 import zlib
+from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,25 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from src.data import unpickle
-from src.data.download import Source, checksum, find
+from src.data.download import SOURCES, find, unpublished
 from src.errors import UserError
 
 # Largest size of a file in bytes; the largest of the published ones has 155 MB.
 LARGEST = 2**29
 
-MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
-MNIST = {
-    "train": ("train", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-              "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
-    "test": ("t10k", "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-             "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
-}  # fmt: skip
-
-CIFAR100 = Source(
-    "cifar-100-python.tar.gz",
-    "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-    "sha256:85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
-)
+# Images and labels of train, then those of test.
+MNIST = [SOURCES[f"mnist_{split}_{content}"] for split in ("train", "test") for content in ("images", "labels")]
+CIFAR100 = SOURCES["cifar100"]
 # Checksums of the files in the archive, as torchvision has them.
 UNPACKED = {
     "train": "md5:16019d7e3df5f24257cddd939b257f8d",
@@ -63,8 +54,7 @@ class Arrays(NamedTuple):
 
 def present_mnist(data: Any) -> None:
     """Raise a UserError if files are missing and cannot be downloaded; called before torch is imported."""
-    for split in MNIST:
-        mnist_files(Path(data.folder), split)
+    mnist_files(Path(data.folder))
 
 
 def present_cifar100(data: Any) -> None:
@@ -72,24 +62,16 @@ def present_cifar100(data: Any) -> None:
     cifar100_archive(Path(data.folder))
 
 
-def mnist_files(folder: Path, split: str) -> tuple[Path, Path, list[str]]:
-    """Return the files of images and labels of a split, packed or not, and notes on packed ones that are not MNIST's."""
-    prefix, *digests = MNIST[split]
-    found, notes = [], []
-    for name, digest in zip((f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"), digests, strict=True):
-        source = Source(f"MNIST/raw/{name}.gz", f"{MNIST_URL}{name}.gz", f"sha256:{digest}")
-        path = find(folder, source, f"MNIST/raw/{name}", f"{name}.gz", name)
-        found.append(path)
-        if path.suffix == ".gz":
-            notes += unpublished(path, source.digest)
-    return found[0], found[1], notes
+def mnist_files(folder: Path) -> list[Path]:
+    """Return the files of :data:`MNIST`, packed or not, below a data folder."""
+    paths = [(Path(source.path).with_suffix(""), source) for source in MNIST]
+    return [find(folder, source, str(plain), f"{plain.name}.gz", plain.name) for plain, source in paths]
 
 
-def unpublished(path: Path, digest: str) -> list[str]:
-    """Return a note if a file is not the published one."""
-    if (found := checksum(path, digest)) == digest:
-        return []
-    return [f"{path}: is not the published file ({digest[:16]}…) but another ({found[:16]}…), used as it is"]
+def joined(splits: list[tuple[np.ndarray, np.ndarray]], classes: Iterable[str], notes: list[str]) -> Arrays:
+    """Return the images and labels of train and test as one."""
+    x, y = map(np.concatenate, zip(*splits, strict=True))
+    return Arrays(x, y, len(splits[0][1]), tuple(classes), notes)
 
 
 def mnist(folder: Path) -> Arrays:
@@ -98,23 +80,21 @@ def mnist(folder: Path) -> Arrays:
     Raises:
         UserError: A file is missing, cut short, of another kind, or does not match the file beside it.
     """
-    splits, notes = {}, []
-    for split in MNIST:
-        images, labels, more = mnist_files(folder, split)
+    splits, paths = [], mnist_files(folder)
+    for images, labels in (paths[:2], paths[2:]):
         x, y = idx(images, 3), idx(labels, 1).astype(np.int64)
         if len(x) != len(y):
             raise UserError(f"{images}: has {len(x):,} images, and {labels.name} has {len(y):,} labels; get both again")
         if len(y) and y.max() > 9:
             raise UserError(f"{labels}: label {int((y > 9).argmax())} is {y[y > 9][0]}; digits are from 0 to 9")
-        splits[split] = x, y
-        notes += more
-    sizes = [x.shape[1:] for x, _ in splits.values()]
+        splits.append((x[:, np.newaxis], y))
+    sizes = [x.shape[2:] for x, _ in splits]
     if sizes[0] != sizes[1]:
         raise UserError(
             f"{folder}/MNIST/raw: train has images of {sizes[0]} pixels, and test of {sizes[1]}; get all four files again"
         )
-    x, y = (np.concatenate(parts) for parts in zip(*splits.values(), strict=True))
-    return Arrays(x[:, np.newaxis], y, len(splits["train"][1]), tuple("0123456789"), notes)
+    packed = [(path, source.digest) for path, source in zip(paths, MNIST, strict=True) if path.suffix == ".gz"]
+    return joined(splits, "0123456789", [note for file in packed for note in unpublished(*file)])
 
 
 def idx(path: Path, axes: int) -> np.ndarray:
@@ -122,9 +102,8 @@ def idx(path: Path, axes: int) -> np.ndarray:
 
     Its header: two zeros, the type (8, bytes), the number of axes, and the size of each as four bytes, highest first.
     """
-    packed = path.suffix == ".gz"
     try:
-        with gzip.open(path) if packed else open(path, "rb") as file:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             head = file.read(4 + 4 * axes)
             if head[:4] != bytes([0, 0, 8, axes]):
                 kinds = {bytes([0, 0, 8, 1]): "labels", bytes([0, 0, 8, 3]): "images"}
@@ -172,7 +151,7 @@ def cifar100(folder: Path, fine: bool = True) -> Arrays:
     names = field(contents["meta"], f"{kind}_label_names", source / "meta")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < 2:
         raise UserError(f"{source / 'meta'}: {kind}_label_names must be a list of the classes' names")
-    splits = {}
+    splits = []
     for split in ("train", "test"):
         path = source / split
         x, y = field(contents[split], "data", path), field(contents[split], f"{kind}_labels", path)
@@ -182,9 +161,8 @@ def cifar100(folder: Path, fine: bool = True) -> Arrays:
             raise UserError(f"{path}: has {len(x):,} images, and must have as many {kind}_labels")
         if invalid := [at for at, label in enumerate(y) if type(label) is not int or not 0 <= label < len(names)]:
             raise UserError(f"{path}: label {invalid[0]} is {y[invalid[0]]!r}; labels are from 0 to {len(names) - 1}")
-        splits[split] = x.reshape(-1, 3, 32, 32), np.array(y, dtype=np.int64)
-    x, y = (np.concatenate(parts) for parts in zip(*splits.values(), strict=True))
-    return Arrays(x, y, len(splits["train"][1]), tuple(names), notes)
+        splits.append((x.reshape(-1, 3, 32, 32), np.array(y, dtype=np.int64)))
+    return joined(splits, names, notes)
 
 
 def field(content: Any, name: str, path: Path) -> Any:

@@ -14,6 +14,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 
 from src.data import splits
 from src.data.datamodule import InMemory, Spec, Split, require
+from src.data.download import unpublished
 from src.data.text import keras_files
 from src.data.text.keras_files import Texts
 from src.data.text.sequences import Bags, Sequences
@@ -62,7 +63,7 @@ class Reviews(InMemory):
         self.index = keras_files.read_index(index)
         self.words = keras_files.vocabulary(self.index, self.vocabulary)
         (train, train_labels), (test, test_labels) = keras_files.read(path).values()
-        self.notes += keras_files.unpublished(path, keras_files.REVIEWS) + keras_files.unpublished(index, keras_files.INDEX)
+        self.notes += unpublished(path, keras_files.REVIEWS.digest) + unpublished(index, keras_files.INDEX.digest)
 
         texts, labels = train.joined(test), np.concatenate([train_labels, test_labels])
         names = pd.Index([*range(len(train_labels)), *range(len(test_labels))], name="review")

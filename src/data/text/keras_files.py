@@ -13,15 +13,7 @@ import numpy as np
 from src.data import download, unpickle
 from src.errors import UserError
 
-PUBLISHED = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-REVIEWS = download.Source(
-    "imdb/imdb.npz",
-    PUBLISHED + "imdb.npz",
-    "sha256:69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f",
-)
-INDEX = download.Source(
-    "imdb/imdb_word_index.json", PUBLISHED + "imdb_word_index.json", "md5:bfafd718b763782e994055a2d397834f"
-)
+REVIEWS, INDEX = download.SOURCES["imdb_reviews"], download.SOURCES["imdb_word_index"]
 
 # Words are numbered as by keras.datasets.imdb.load_data: the n-th most frequent is n + 3; lower numbers are not words.
 RESERVED = ("<PAD>", "<START>", "<UNK>", "<UNUSED>")
@@ -70,12 +62,6 @@ def find(folder: Path) -> tuple[Path, Path]:
         UserError: One is missing and cannot be downloaded.
     """
     return download.find(folder, REVIEWS, "imdb.npz"), download.find(folder, INDEX, "imdb_word_index.json")
-
-
-def unpublished(path: Path, source: download.Source) -> list[str]:
-    """Return a note if a file is not the published one."""
-    found = download.checksum(path, source.digest)
-    return [] if found == source.digest else [f"note: {path} is used, whose checksum is {found}, not {source.digest}"]
 
 
 def read(path: Path) -> dict[str, tuple[Texts, np.ndarray]]:
