@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,9 +14,9 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 
-from src.data import csv_file
+from src.data import columns, csv_file
 from src.data.batches import Batch, Batches, Split, epoch_seed
-from src.errors import UserError
+from src.errors import UserError, nearest
 
 __all__ = ["Batch", "Batches", "InMemory", "Spec", "Split", "epoch_seed"]
 
@@ -80,6 +82,7 @@ class InMemory(LightningDataModule):
     spec: Spec
     feed: nn.Module | None = None
     texts: tuple[str, ...] = ()  # columns of new rows whose values are kept as they are written
+    missing_texts: Sequence[str] = ()  # texts that mean a missing target, besides NA, null and the like
 
     def __init__(
         self,
@@ -108,34 +111,65 @@ class InMemory(LightningDataModule):
         """
         raise NotImplementedError
 
-    def read_new(self, source: Path) -> tuple[Any, pd.Index, str]:
-        """Read inputs to predict, and their names, as :meth:`encode` does, from a file that is named by ``input=``.
+    def targets(self, frame: pd.DataFrame) -> Tensor:
+        """Return the targets (n,) of new rows, as ``load`` does: class numbers, or numbers scaled as those of train.
 
-        Returns:
-            Inputs, their names, and what was read, for a message.
+        Raises:
+            UserError: Names the line of a class that the run does not know, or of a target that is no number.
+        """
+        values, classes = frame[self.spec.target], list(self.spec.classes)
+        if not classes:
+            scaled = (numbers(frame, [self.spec.target]).to_numpy()[:, 0] - self.spec.center) / self.spec.scale
+            return torch.from_numpy(scaled).float()
+        if len(unknown := values[~values.isin(classes)]):
+            place = f"{frame.index.name or 'row'} {unknown.index[0]}, column {values.name}"
+            raise UserError(f"{place}: {unknown.iloc[0]} is no class of this run; {nearest(unknown.iloc[0], classes)}")
+        return torch.from_numpy(pd.Categorical(values, classes).codes.astype("int64"))
+
+    def read_new(self, source: Path) -> tuple[Any, pd.Index, str]:
+        """Return inputs and names as :meth:`encode` does, of a file that is named by ``input=``, and a message on them.
 
         Raises:
             UserError: The file cannot be read, or its rows cannot be used.
         """
+        with about(source):
+            frame = self.new_rows(source, self.texts)
+            x, rows = self.encode(frame)
+        return x, rows, f"of {self.spec.target} for {len(frame):,} rows"
+
+    def labelled(self, source: Path) -> tuple[Split, str]:
+        """Return the rows that have a target, of a file that is named by ``input=``, and a message on them.
+
+        Raises:
+            UserError: As of :meth:`read_new` and :meth:`targets`; or no row has a target.
+        """
+        target = self.spec.target
+        with about(source):
+            frame = self.new_rows(source, [*self.texts, target])
+            if target not in frame:
+                raise UserError(f"has no column {target}, the target; give one, or predict with python -m src.predict")
+            known = columns.has_target(frame[target], self.missing_texts)
+            if not known.any():
+                raise UserError(f"no row has a target, column {target}")
+            x, rows = self.encode(frame[known])
+            y = self.targets(frame.loc[rows])
+        left_out = f", and {(~known).sum():,} without {target} left out" if not known.all() else ""
+        return Split(x, y, rows), f"{len(rows):,} rows{left_out}"
+
+    def new_rows(self, source: Path, texts: Sequence[str]) -> pd.DataFrame:
+        """Return the rows of a table, without blank ones, and those columns ``texts`` as they are written."""
         if source.is_dir():
-            raise UserError(f"input={source}: is a folder, and this run reads rows of a table; give a CSV file")
-        try:
-            frame, notes = self.read_rows(source)
-        except UserError as error:
-            raise UserError(f"input={source}: {error}") from error
+            raise UserError("is a folder, and this run reads rows of a table; give a CSV file")
+        frame, notes = self.read_rows(source, texts)
         self.notes += notes
         frame = frame[~(frame.isna() | frame.eq("")).all(axis=1)]
         if frame.empty:
-            raise UserError(f"input={source}: has no rows")
-        try:
-            x, rows = self.encode(frame)
-        except UserError as error:
-            raise UserError(f"input={source}: {error}") from error
-        return x, rows, f"of {self.spec.target} for {len(frame):,} rows"
+            raise UserError("has no rows")
+        return frame
 
-    def read_rows(self, source: Path) -> tuple[pd.DataFrame, list[str]]:
+    def read_rows(self, source: Path, texts: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
         """Read a table of new rows, named by their lines, and notes on how; blank lines are rows without values."""
-        return csv_file.read(source, self.texts, skip_blank_lines=False)
+        return csv_file.read(source, texts, skip_blank_lines=False)
 
     def unlabelled(self, x: Any, rows: pd.Index) -> Batches:
         """Return batches of inputs to predict, in order."""
@@ -199,6 +233,15 @@ class InMemory(LightningDataModule):
     def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
         # Lightning's own walks through nested batches, which costs more than a small network's step
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+
+@contextlib.contextmanager
+def about(source: Path) -> Iterator[None]:
+    """Name the file of ``input=`` in a UserError that is raised inside the context."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"input={source}: {error}") from error
 
 
 def numbers(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

@@ -180,7 +180,7 @@ class File(Table):
         left_out = {key: [name] for key, name in (("group", group), ("split", split)) if name}
         kinds = {"numbers": numbers, "categories": categories, "ignore": ignore, **left_out}
         super().__init__(kinds=kinds, classes=not task.endswith(".Regression"), **table)
-        self.path, self.test_path, self.missing = Path(path), test_path and Path(test_path), list(missing)
+        self.path, self.test_path, self.missing_texts = Path(path), test_path and Path(test_path), list(missing)
         self.form = table_files.Form(separator, decimal)
         self.time, self.group, self.split = time, group, split
 
@@ -199,11 +199,11 @@ class File(Table):
     def read(self, path: Path, key: str) -> pd.DataFrame:
         """Return the rows of a file that have a target."""
         try:
-            frame, notes = table_files.read(path, self.form, [self.target], self.missing)
+            frame, notes = table_files.read(path, self.form, [self.target], self.missing_texts)
         except UserError as error:
             raise UserError(f"data.{key}={path}: {error}") from error
         self.notes += notes
-        if self.target in frame and not (known := columns.has_target(frame[self.target], self.missing)).all():
+        if self.target in frame and not (known := columns.has_target(frame[self.target], self.missing_texts)).all():
             self.notes.append(f"{path.name}: rows without {self.target}, left out: {int((~known).sum()):,}")
             frame = frame[known]
         if frame.empty:
@@ -220,8 +220,8 @@ class File(Table):
             self.notes.append(f"{self.target}: whole numbers, taken as classes; task=regression takes them as an amount")
         return parts
 
-    def read_rows(self, source: Path) -> tuple[pd.DataFrame, list[str]]:
-        return table_files.read(source, self.form, self.texts, self.missing, blank=True)
+    def read_rows(self, source: Path, texts: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+        return table_files.read(source, self.form, texts, self.missing_texts, blank=True)
 
     def parts(self, frame: pd.DataFrame, classes: np.ndarray | None) -> dict[str, np.ndarray]:
         test: Any

@@ -193,6 +193,16 @@ class BinaryBalancedAccuracy(BinaryStatScores):
         return mean_fraction(torch.stack([true_positive, true_negative]), counts)
 
 
+class MinSensitivityPrecision(BinaryStatScores):
+    """The smaller of sensitivity and positive predictivity, score 1 of the PhysioNet Challenge 2012; 0 without a hit."""
+
+    higher_is_better = True
+
+    def compute(self) -> Tensor:
+        hits, false_alarms, _, misses, _ = super().compute()
+        return hits.double() / (hits + torch.maximum(false_alarms, misses)).clamp(min=1)
+
+
 class BinaryMacroF1(BinaryStatScores):
     """Mean F1 score of the classes that occur or are predicted, of two."""
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torchvision.models import ResNet50_Weights
 
@@ -69,7 +68,8 @@ class Folder(Images):
         if parts:
             return self.divided(parts)
         folders = decoding.classes(self.path)
-        x, y, rows, classes = self.labelled(folders)
+        classes = tuple(sorted(decoding.name(folder, self.path) for folder in folders))
+        x, y, rows = self.in_classes(folders, self.path, f"data.path={self.path}", classes)
         for name, count in zip(classes, y.bincount(minlength=len(classes)).tolist(), strict=True):
             if count < 3:
                 raise UserError(
@@ -83,7 +83,9 @@ class Folder(Images):
         drawn = [f"{name} is drawn from train (data.{key})" for name, key in DRAWN.items() if name not in parts]
         used = ", ".join(part.name for part in parts.values())
         self.notes.append("; ".join([f"{self.path.name}: the folders {used} are the splits", *drawn]))
-        x, y, rows, classes = self.labelled([folder for part in parts.values() for folder in decoding.classes(part)])
+        folders = [folder for part in parts.values() for folder in decoding.classes(part)]
+        classes = tuple(sorted({decoding.name(folder, folder.parent) for folder in folders}))
+        x, y, rows = self.in_classes(folders, self.path, f"data.path={self.path}", classes)
         above = np.array([row.partition("/")[0] for row in rows])
         of_part = {name: np.flatnonzero(above == decoding.name(part, self.path)) for name, part in parts.items()}
         counts = y[of_part["train"]].bincount(minlength=len(classes))
@@ -93,11 +95,3 @@ class Folder(Images):
                 "that can be read; give some, or remove the class from the other splits"
             )
         return Labelled(x, y, rows, classes, of_part.get("test", self.test), of_part.get("val"))
-
-    def labelled(self, folders: list[Path]) -> tuple[torch.Tensor, torch.Tensor, pd.Index, tuple[str, ...]]:
-        """Return the images in folders of classes, their class numbers, their names, and the names of the classes."""
-        paths = [path for folder in folders for path in decoding.files(folder)]
-        x, rows = self.read(paths, self.path, f"data.path={self.path}")
-        classes = tuple(sorted({decoding.name(folder, folder.parent) for folder in folders}))
-        level = len(folders[0].relative_to(self.path).parts) - 1  # of the class in an image's name
-        return x, torch.tensor([classes.index(row.split("/")[level]) for row in rows]), rows, classes

@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from src.data import splits
 from src.data.datamodule import InMemory, Spec, Split
 from src.data.images import decoding
-from src.errors import UserError
+from src.errors import UserError, nearest
 
 # A transform draws one set of random numbers per call, so each batch is augmented in this many parts.
 PARTS = 16
@@ -178,6 +178,25 @@ class Images(InMemory):
         paths, root = (decoding.files(source), source) if source.is_dir() else ([source], source.parent)
         x, rows = self.read(paths, root, f"input={source}")
         return x, rows, f"for {len(paths):,} files"
+
+    def labelled(self, source: Path) -> tuple[Split, str]:
+        """Read the images of a folder with one folder for each class, which the run must know."""
+        folders = decoding.classes(source) if source.is_dir() else []
+        if not folders:
+            raise UserError(f"input={source}: must be a folder of images with one folder in it for each class")
+        classes = self.spec.classes
+        if unknown := [folder.name for folder in folders if folder.name not in classes]:
+            raise UserError(f"input={source}: {unknown[0]} is no class of this run; {nearest(unknown[0], list(classes))}")
+        split = Split(*self.in_classes(folders, source, f"input={source}", classes))
+        return split, f"{len(split.y):,} images"
+
+    def in_classes(
+        self, folders: list[Path], root: Path, where: str, classes: Sequence[str]
+    ) -> tuple[Tensor, Tensor, pd.Index]:
+        """Return the images in folders of classes, their class numbers and their names; see :meth:`read`."""
+        x, rows = self.read([path for folder in folders for path in decoding.files(folder)], root, where)
+        level = len(folders[0].relative_to(root).parts) - 1  # of the class in an image's name
+        return x, torch.tensor([classes.index(row.split("/")[level]) for row in rows]), rows
 
     def feeding(self, train: Tensor, classes: int) -> Feed:
         mean, std = torch.zeros(train.shape[1]), torch.ones(train.shape[1])
