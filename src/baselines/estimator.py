@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 TRUSTED = [
     "src.baselines.linear.Lasso",
     "src.baselines.series.ARIMA",
+    "src.baselines.series.AutoARIMA",
+    "src.baselines.series.Drift",
+    "src.baselines.series.ETS",
     "src.baselines.series.SeasonalNaive",
+    "src.baselines.series.Theta",
     "src.baselines.text.L1Path",
     "src.baselines.text.NaiveBayesLogistic",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",

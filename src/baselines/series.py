@@ -1,7 +1,9 @@
-"""Forecasts of a series from its own past, by rule or by ARIMA."""
+"""Forecasts of a series from its own past: by rule, by exponential smoothing, by ARIMA."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import warnings
 from typing import Any
 
@@ -36,7 +38,110 @@ class SeasonalNaive(RegressorMixin, BaseEstimator):
         return X[self.columns_].to_numpy()
 
 
-class ARIMA(RegressorMixin, BaseEstimator):
+class OfWindow(RegressorMixin, BaseEstimator):
+    """Base of models that learn from the training series, and continue each window of the target by itself.
+
+    A subclass learns in ``learn`` and forecasts in ``continued``.
+    """
+
+    def learn(self, series: np.ndarray, lags: int) -> None:
+        """Learn from the training series (n,); ``lags`` is the length of a window."""
+
+    def continued(self, window: np.ndarray, steps: int) -> np.ndarray:
+        """Return the values (steps,) that follow a window (lags,)."""
+        raise NotImplementedError
+
+    def fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> OfWindow:
+        targets = y.to_frame() if isinstance(y, pd.Series) else y
+        self.columns_ = [name for name in X if str(name).rpartition("_")[0] == targets.columns[0]]
+        self.horizon_ = targets.shape[1]
+        if not self.columns_:
+            raise UserError(f"model: needs windows that hold the target's own past; add {targets.columns[0]} to data.features")
+        # the windows overlap by all but one step: the series is the first window and the targets that follow
+        series = np.concatenate([X[self.columns_].iloc[0], targets.iloc[:, 0], targets.iloc[-1, 1:]])
+        with warnings.catch_warnings(action="ignore"):  # of starting values, and of a fit that stops at its last iteration
+            try:
+                self.learn(series, len(self.columns_))
+            except ImportError:
+                raise UserError("model: needs the package statsmodels; pip install -e '.[forecasting]'") from None
+        return self
+
+    def forecast(self, X: pd.DataFrame, steps: int) -> np.ndarray:
+        """Return the values (n, steps) that follow each window."""
+        with warnings.catch_warnings(action="ignore"):
+            return np.stack([self.continued(window, steps) for window in X[self.columns_].to_numpy()])
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        return self.forecast(X, self.horizon_)
+
+
+class Drift(OfWindow):
+    """Predicts the last value, and from there on the mean change per step of the training series."""
+
+    def learn(self, series: np.ndarray, lags: int) -> None:
+        self.slope_ = float((series[-1] - series[0]) / (len(series) - 1))
+
+    def continued(self, window: np.ndarray, steps: int) -> np.ndarray:
+        return window[-1] + self.slope_ * np.arange(1, steps + 1)
+
+
+class ETS(OfWindow):
+    """Exponential smoothing with additive trend and season (statsmodels' ExponentialSmoothing).
+
+    The form - without trend, with one, or with a damped one; with a season or without - is that of the smallest AICc on the
+    training series, as are the smoothing constants. The states at the beginning of a window are estimated from its first
+    seasons.
+
+    Args:
+        season: Steps of a season; 1 for none.
+    """
+
+    def __init__(self, season: int = 1):
+        self.season = season
+
+    def model(self, series: np.ndarray, **start: str) -> Any:
+        from statsmodels.tsa.holtwinters import ExponentialSmoothing
+
+        return ExponentialSmoothing(series, **self.form_, seasonal_periods=self.season, **start)
+
+    def learn(self, series: np.ndarray, lags: int) -> None:
+        seasons = [None, "add"] if self.season > 1 and lags >= 2 * self.season else [None]
+        fits = []
+        for (trend, damped), seasonal in itertools.product([(None, False), ("add", False), ("add", True)], seasons):
+            self.form_ = {"trend": trend, "damped_trend": damped, "seasonal": seasonal}
+            fits.append((self.model(series).fit(), self.form_))
+        best, self.form_ = min(fits, key=lambda fit: fit[0].aicc)
+        names = ("smoothing_level", "smoothing_trend", "smoothing_seasonal", "damping_trend")
+        self.constants_ = {name: float(best.params[name]) for name in names if not np.isnan(best.params.get(name, np.nan))}
+
+    def continued(self, window: np.ndarray, steps: int) -> np.ndarray:
+        model = self.model(window, initialization_method="heuristic" if len(window) >= 10 else "legacy-heuristic")
+        return model.fit(**self.constants_, optimized=False).forecast(steps)
+
+
+class Theta(OfWindow):
+    """The Theta method on each window, whose season is found by a test and taken away first (statsmodels' ThetaModel).
+
+    It learns nothing from the training series; windows of four or five seasons suit it best.
+
+    Args:
+        season: Steps of a season; 1 for none.
+    """
+
+    def __init__(self, season: int = 1):
+        self.season = season
+
+    def continued(self, window: np.ndarray, steps: int) -> np.ndarray:
+        from statsmodels.tsa.forecasting.theta import ThetaModel
+
+        if np.ptp(window) == 0:  # nothing to smooth
+            return np.repeat(window[-1], steps)
+        seasonal = self.season > 1 and len(window) >= 2 * self.season
+        model = ThetaModel(window, period=self.season if seasonal else 1, deseasonalize=seasonal, method="additive")
+        return np.asarray(model.fit().forecast(steps))
+
+
+class ARIMA(OfWindow):
     """Seasonal ARIMA of the target (statsmodels' SARIMAX), fitted to the training series and filtered through each window.
 
     Args:
@@ -45,6 +150,8 @@ class ARIMA(RegressorMixin, BaseEstimator):
         season: Steps of a season; 1 for none.
     """
 
+    trend_ = "n"
+
     def __init__(self, order: list[int], seasonal_order: list[int], season: int = 1):
         for name, value in {"order": order, "seasonal_order": seasonal_order}.items():
             if not isinstance(value, list) or len(value) != 3 or any(type(term) is not int or term < 0 for term in value):
@@ -52,31 +159,70 @@ class ARIMA(RegressorMixin, BaseEstimator):
         self.order, self.seasonal_order, self.season = order, seasonal_order, season
 
     def model(self, series: np.ndarray) -> Any:
-        try:
-            from statsmodels.tsa.statespace.sarimax import SARIMAX
-        except ImportError:
-            raise UserError("model=arima: needs the package statsmodels; pip install -e '.[forecasting]'") from None
+        from statsmodels.tsa.statespace.sarimax import SARIMAX
+
         seasonal = (*self.seasonal_order, self.season) if self.season > 1 else (0, 0, 0, 0)
-        return SARIMAX(series, order=tuple(self.order), seasonal_order=seasonal)
+        return SARIMAX(series, order=tuple(self.order), seasonal_order=seasonal, trend=self.trend_)
 
-    def fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> ARIMA:
-        targets = y.to_frame() if isinstance(y, pd.Series) else y
-        self.columns_ = [name for name in X if str(name).rpartition("_")[0] == targets.columns[0]]
-        self.horizon_ = targets.shape[1]
+    def learn(self, series: np.ndarray, lags: int) -> None:
         needed = self.order[1] + (self.season * self.seasonal_order[1] if self.season > 1 else 0) + 1
-        if len(self.columns_) < needed:
-            raise UserError(f"model=arima: its differences leave nothing of a window; set data.lags={needed} or more")
-        # the windows overlap by all but one step: the series is the first window and the targets that follow
-        series = np.concatenate([X[self.columns_].iloc[0], targets.iloc[:, 0], targets.iloc[-1, 1:]])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of starting values, and of a fit that stops at its last iteration
-            self.parameters_ = np.asarray(self.model(series).fit(disp=False).params)
-        return self
+        if lags < needed:
+            raise UserError(f"model: its differences leave nothing of a window; set data.lags={needed} or more")
+        self.parameters_ = np.asarray(self.model(series).fit(disp=False).params)
 
-    def forecast(self, X: pd.DataFrame, steps: int) -> np.ndarray:
-        """Return the values (n, steps) that follow each window."""
-        windows = X[self.columns_].to_numpy()
-        return np.stack([self.model(window).filter(self.parameters_, cov_type="none").forecast(steps) for window in windows])
+    def continued(self, window: np.ndarray, steps: int) -> np.ndarray:
+        return self.model(window).filter(self.parameters_, cov_type="none").forecast(steps)
 
-    def predict(self, X: pd.DataFrame) -> np.ndarray:
-        return self.forecast(X, self.horizon_)
+
+class AutoARIMA(ARIMA):
+    """Seasonal ARIMA whose orders are searched step by step, by AICc on the training series (Hyndman and Khandakar, 2008).
+
+    A seasonal difference is taken where the season is strong (above 0.64 of STL's measure), and differences until the KPSS
+    test finds a stationary series; with at most one difference there is a constant.
+
+    Args:
+        season: Steps of a season; 1 for none.
+        models: Largest number of models that are fitted.
+        most: Largest number of terms of each kind.
+    """
+
+    def __init__(self, season: int = 1, models: int = 30, most: int = 3):
+        self.season, self.models, self.most = season, models, most
+
+    def learn(self, series: np.ndarray, lags: int) -> None:
+        from statsmodels.tsa.seasonal import STL
+        from statsmodels.tsa.stattools import kpss
+
+        whole, rest = self.season > 1 and len(series) > 2 * self.season and lags > self.season + 1, series
+        seasonal = 0
+        if whole:
+            parts = STL(series, period=self.season, robust=True).fit()
+            seasonal = int(1 - parts.resid.var() / (parts.resid + parts.seasonal).var() > 0.64)
+            rest = series[self.season :] - series[: -self.season] if seasonal else series
+        differences = 0
+        while differences < 2 and np.ptp(rest) > 0 and kpss(rest, nlags="auto")[1] < 0.05:
+            rest, differences = np.diff(rest), differences + 1
+        self.trend_ = "c" if differences + seasonal < 2 else "n"
+
+        def criterion(terms: tuple[int, ...]) -> float:
+            """Return the AICc of a model with these numbers of terms; infinity if it cannot be fitted."""
+            p, q, P, Q = terms
+            self.order, self.seasonal_order = [p, differences, q], [P, seasonal, Q]
+            try:
+                value = float(self.model(series).fit(disp=False, maxiter=50).aicc)
+            except (np.linalg.LinAlgError, ValueError, ZeroDivisionError):
+                return math.inf
+            return math.inf if math.isnan(value) else value
+
+        first = [(2, 2, 1, 1), (0, 0, 0, 0), (1, 0, 1, 0), (0, 1, 0, 1)]
+        tried = {terms: criterion(terms) for terms in ((p, q, P * whole, Q * whole) for p, q, P, Q in first)}
+        while len(tried) < self.models:
+            best = min(tried, key=tried.__getitem__)
+            steps = [(*best[:at], best[at] + by, *best[at + 1 :]) for at in range(4 if whole else 2) for by in (-1, 1)]
+            new = [terms for terms in steps if terms not in tried and all(0 <= term <= self.most for term in terms)]
+            if not new:
+                break
+            tried |= {terms: criterion(terms) for terms in new[: self.models - len(tried)]}
+        p, q, P, Q = min(tried, key=tried.__getitem__)
+        self.order, self.seasonal_order = [p, differences, q], [P, seasonal, Q]
+        super().learn(series, lags)
