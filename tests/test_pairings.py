@@ -19,6 +19,7 @@ GIVEN = {
 # options that make a model small
 FEW = {
     "arima": ["model.season=1"],
+    "auto_arima": ["model.season=1", "model.models=1"],
     "lasso": ["model.alphas=3"],
     "logistic": ["model.penalties=1"],
     "gradient_boosting": ["model.max_iter=2"],
@@ -42,7 +43,7 @@ ALWAYS = {
     "imdb_bow": "gru naive_bayes",
     "mnist": "linear",
     "nyse": "cnn1d ols ridge last_value autoencoder majority",
-    "passengers": "linear arima seasonal_naive gradient_boosting",
+    "passengers": "linear arima seasonal_naive gradient_boosting nlinear dlinear nbeats tcn transformer ets theta auto_arima drift",
     "physionet2012": "logistic",
 }
 

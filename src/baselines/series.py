@@ -56,7 +56,9 @@ class OfWindow(RegressorMixin, BaseEstimator):
         self.columns_ = [name for name in X if str(name).rpartition("_")[0] == targets.columns[0]]
         self.horizon_ = targets.shape[1]
         if not self.columns_:
-            raise UserError(f"model: needs windows that hold the target's own past; add {targets.columns[0]} to data.features")
+            raise UserError(
+                f"model: needs windows that hold the target's own past; add {targets.columns[0]} to data.features"
+            )
         # the windows overlap by all but one step: the series is the first window and the targets that follow
         series = np.concatenate([X[self.columns_].iloc[0], targets.iloc[:, 0], targets.iloc[-1, 1:]])
         with warnings.catch_warnings(action="ignore"):  # of starting values, and of a fit that stops at its last iteration

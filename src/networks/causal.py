@@ -51,7 +51,11 @@ class TCN(nn.Module):
         for number, (size, width) in enumerate(pairwise(sizes)):
             layers: list[nn.Module] = []
             for features in (size, width):
-                layers += [CausalConvolution(features, width, kernel_size, dilation=2**number), nn.ReLU(), nn.Dropout(dropout)]
+                layers += [
+                    CausalConvolution(features, width, kernel_size, dilation=2**number),
+                    nn.ReLU(),
+                    nn.Dropout(dropout),
+                ]
             self.blocks.append(nn.Sequential(*layers))
             self.shortcuts.append(nn.Conv1d(size, width, 1) if size != width else nn.Identity())
         self.output = nn.Linear(sizes[-1], spec.outputs)

@@ -132,7 +132,7 @@ BAD = [
     ("DATA.lags=3", ["use data.lags"]),
     ("seed=0,1", ["seed=0,1: several values are a sweep; add -m"]),
     ("accelerator=gpu", ["accelerator=gpu: there is no such accelerator; use accelerator=cuda"]),
-    ("model=transformer", ["model=transformer", "model=attention"]),
+    ("model=informer", ["model=informer", "model=transformer"]),
     ("model=LSTM", ["did you mean lstm?"]),
     ("data=sales.csv", ["data=table data.path=FILE"]),
     ("data=my/sales.csv", ["data=my/sales.csv: there is no such data", "data=table data.path=FILE"]),
