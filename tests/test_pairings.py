@@ -43,7 +43,8 @@ ALWAYS = {
     "imdb_bow": "gru naive_bayes",
     "mnist": "linear",
     "nyse": "cnn1d ols ridge last_value autoencoder majority",
-    "passengers": "linear arima seasonal_naive gradient_boosting nlinear dlinear nbeats tcn transformer ets theta auto_arima drift",
+    "passengers": "linear arima seasonal_naive gradient_boosting nlinear dlinear nbeats tcn transformer "
+    "ets theta auto_arima drift",
     "physionet2012": "logistic",
 }
 

@@ -14,30 +14,6 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from src.errors import UserError
 
 
-class SeasonalNaive(RegressorMixin, BaseEstimator):
-    """Predicts the target's value one season earlier, a column ``<target>_<lag>`` of the flattened lags.
-
-    Args:
-        season: Steps of a season; 1 predicts the last value.
-    """
-
-    def __init__(self, season: int = 1):
-        self.season = season
-
-    def fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> SeasonalNaive:
-        names = list(y.columns) if isinstance(y, pd.DataFrame) else [y.name]
-        self.columns_ = [f"{names[0]}_{self.season - step % self.season}" for step in range(len(names))]
-        if missing := [column for column in self.columns_ if column not in X]:
-            raise UserError(
-                f"model: the inputs do not hold {missing[0]}; add {names[0]} to data.features, and set data.lags to at "
-                f"least the season of {self.season}"
-            )
-        return self
-
-    def predict(self, X: pd.DataFrame) -> np.ndarray:
-        return X[self.columns_].to_numpy()
-
-
 class OfWindow(RegressorMixin, BaseEstimator):
     """Base of models that learn from the training series, and continue each window of the target by itself.
 
@@ -75,6 +51,24 @@ class OfWindow(RegressorMixin, BaseEstimator):
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         return self.forecast(X, self.horizon_)
+
+
+class SeasonalNaive(OfWindow):
+    """Predicts the target's value one season earlier.
+
+    Args:
+        season: Steps of a season; 1 predicts the last value.
+    """
+
+    def __init__(self, season: int = 1):
+        self.season = season
+
+    def learn(self, series: np.ndarray, lags: int) -> None:
+        if lags < self.season:
+            raise UserError(f"model: a window of data.lags={lags} holds no season of {self.season}; set data.lags to it or more")
+
+    def continued(self, window: np.ndarray, steps: int) -> np.ndarray:
+        return np.resize(window[-self.season :], steps)  # the season again and again
 
 
 class Drift(OfWindow):
@@ -179,8 +173,8 @@ class ARIMA(OfWindow):
 class AutoARIMA(ARIMA):
     """Seasonal ARIMA whose orders are searched step by step, by AICc on the training series (Hyndman and Khandakar, 2008).
 
-    A seasonal difference is taken where the season is strong (above 0.64 of STL's measure), and differences until the KPSS
-    test finds a stationary series; with at most one difference there is a constant.
+    A seasonal difference is taken where the season is strong (more than 0.64 of the variance without trend, by STL), and
+    differences until the KPSS test finds a stationary series; with at most one difference there is a constant.
 
     Args:
         season: Steps of a season; 1 for none.
@@ -192,39 +186,43 @@ class AutoARIMA(ARIMA):
         self.season, self.models, self.most = season, models, most
 
     def learn(self, series: np.ndarray, lags: int) -> None:
-        from statsmodels.tsa.seasonal import STL
-        from statsmodels.tsa.stattools import kpss
+        seasonal = self.season > 1 and len(series) > 2 * self.season and lags > self.season + 1
+        differences = self.differences(series, seasonal)
+        self.trend_ = "c" if sum(differences) < 2 else "n"
 
-        whole, rest = self.season > 1 and len(series) > 2 * self.season and lags > self.season + 1, series
-        seasonal = 0
-        if whole:
-            parts = STL(series, period=self.season, robust=True).fit()
-            seasonal = int(1 - parts.resid.var() / (parts.resid + parts.seasonal).var() > 0.64)
-            rest = series[self.season :] - series[: -self.season] if seasonal else series
-        differences = 0
-        while differences < 2 and np.ptp(rest) > 0 and kpss(rest, nlags="auto")[1] < 0.05:
-            rest, differences = np.diff(rest), differences + 1
-        self.trend_ = "c" if differences + seasonal < 2 else "n"
+        def take(p: int, q: int, seasonal_p: int, seasonal_q: int) -> None:
+            self.order, self.seasonal_order = [p, differences[0], q], [seasonal_p, differences[1], seasonal_q]
 
-        def criterion(terms: tuple[int, ...]) -> float:
+        def aicc(*terms: int) -> float:
             """Return the AICc of a model with these numbers of terms; infinity if it cannot be fitted."""
-            p, q, P, Q = terms
-            self.order, self.seasonal_order = [p, differences, q], [P, seasonal, Q]
+            take(*terms)
             try:
                 value = float(self.model(series).fit(disp=False, maxiter=50).aicc)
             except (np.linalg.LinAlgError, ValueError, ZeroDivisionError):
                 return math.inf
             return math.inf if math.isnan(value) else value
 
-        first = [(2, 2, 1, 1), (0, 0, 0, 0), (1, 0, 1, 0), (0, 1, 0, 1)]
-        tried = {terms: criterion(terms) for terms in ((p, q, P * whole, Q * whole) for p, q, P, Q in first)}
-        while len(tried) < self.models:
+        one, tried = int(seasonal), dict[tuple[int, ...], float]()
+        new: list[tuple[int, ...]] = [(2, 2, one, one), (0, 0, 0, 0), (1, 0, one, 0), (0, 1, 0, one)]
+        while new and len(tried) < self.models:
+            tried |= {terms: aicc(*terms) for terms in new[: self.models - len(tried)]}
             best = min(tried, key=tried.__getitem__)
-            steps = [(*best[:at], best[at] + by, *best[at + 1 :]) for at in range(4 if whole else 2) for by in (-1, 1)]
-            new = [terms for terms in steps if terms not in tried and all(0 <= term <= self.most for term in terms)]
-            if not new:
-                break
-            tried |= {terms: criterion(terms) for terms in new[: self.models - len(tried)]}
-        p, q, P, Q = min(tried, key=tried.__getitem__)
-        self.order, self.seasonal_order = [p, differences, q], [P, seasonal, Q]
+            near = [(*best[:at], best[at] + by, *best[at + 1 :]) for at in range(4 if seasonal else 2) for by in (-1, 1)]
+            new = [terms for terms in near if terms not in tried and all(0 <= term <= self.most for term in terms)]
+        take(*best)
         super().learn(series, lags)
+
+    def differences(self, series: np.ndarray, seasonal: bool) -> tuple[int, int]:
+        """Return the numbers of differences and of seasonal differences that make a series stationary."""
+        from statsmodels.tsa.seasonal import STL
+        from statsmodels.tsa.stattools import kpss
+
+        strong = False
+        if seasonal:
+            parts = STL(series, period=self.season, robust=True).fit()
+            strong = parts.resid.var() < 0.36 * (parts.resid + parts.seasonal).var()
+            series = series[self.season :] - series[: -self.season] if strong else series
+        count = 0
+        while count < 2 and np.ptp(series) > 0 and kpss(series, nlags="auto")[1] < 0.05:
+            series, count = np.diff(series), count + 1
+        return count, int(strong)

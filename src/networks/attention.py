@@ -1,11 +1,14 @@
-"""Recurrent networks that pool all of their steps by attention."""
+"""Attention: recurrent networks that pool all of their steps by it, and a transformer."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from src.errors import UserError
 from src.networks.inputs import Steps
 from src.networks.recurrent import layers
 
@@ -62,3 +65,53 @@ class Attention(nn.Module):
     def attention(self, x: Tensor) -> Tensor:
         """Return the weight of each step (batch, steps)."""
         return self.weights(self.recurrent(self.steps(x))[0])
+
+
+class Transformer(nn.Module):
+    """A small transformer encoder over the steps, with normalisation before each layer (Vaswani et al., 2017).
+
+    Where the data set has targets at every step, each step sees the steps before it alone, and has an output; otherwise the
+    mean over all steps does.
+
+    Args:
+        spec: Spec of series (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
+        width: Size of a step's vector; a multiple of ``heads``, and even.
+        heads: Number of attention heads.
+        num_layers: Number of encoder layers.
+        hidden_size: Units of the linear layer inside an encoder layer.
+        dropout: Dropout of the encoder.
+        embedding: Options of the word embedding: ``size``, ``frozen`` and ``dropout``.
+    """
+
+    def __init__(
+        self,
+        spec: Any,
+        width: int = 32,
+        heads: int = 4,
+        num_layers: int = 2,
+        hidden_size: int = 64,
+        dropout: float = 0.1,
+        embedding: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        if width % heads or width % 2:
+            raise UserError(f"model.width={width}: must be even, and a multiple of model.heads={heads}")
+        self.steps = Steps(spec, **(embedding or {}))
+        self.every_step = spec.every_step
+        self.input = nn.Linear(self.steps.features, width)
+        layer = nn.TransformerEncoderLayer(width, heads, hidden_size, dropout, "gelu", batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, num_layers, nn.LayerNorm(width), enable_nested_tensor=False)
+        self.output = nn.Linear(width, spec.outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.input(self.steps(x))  # (batch, steps, width)
+        x = x + positions(x.shape[1], x.shape[2]).to(x)
+        later = nn.Transformer.generate_square_subsequent_mask(x.shape[1], x.device, x.dtype) if self.every_step else None
+        x = self.encoder(x, later)
+        return self.output(x if self.every_step else x.mean(1))  # (batch, steps, outputs) or (batch, outputs)
+
+
+def positions(steps: int, width: int) -> Tensor:
+    """Return a vector for each position, (steps, width): sines and cosines, section 3.5 of the source."""
+    angles = torch.outer(torch.arange(steps), torch.exp(torch.arange(0, width, 2) * (-math.log(10_000) / width)))
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)

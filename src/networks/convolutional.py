@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from src.errors import UserError
 from src.networks.inputs import Steps
@@ -53,6 +54,60 @@ class CNN1d(nn.Module):
         x = self.layers(self.steps(x).transpose(1, 2))  # (batch, steps, features) -> (batch, channels, steps / 2^blocks)
         pooled = torch.cat([x.mean(2), x[:, :, -1]], dim=1)  # (batch, 2 * channels)
         return self.output(self.dropout(pooled))  # (batch, outputs)
+
+
+class CausalConvolution(nn.Conv1d):
+    """A dilated convolution whose output at a step depends on this step and earlier ones."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(pad(x, [(self.kernel_size[0] - 1) * self.dilation[0], 0]))  # (batch, channels, steps)
+
+
+class TCN(nn.Module):
+    """A temporal convolutional network (Bai, Kolter and Koltun, 2018), without the weight normalisation of its source.
+
+    Each block has two causal convolutions with ReLU and dropout, and a shortcut; its dilation is twice that of the block
+    before. Where the data set has targets at every step, there is an output at every step.
+
+    Args:
+        spec: Spec of series (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
+        channels: Channels of each block.
+        kernel_size: Steps under a convolution.
+        dropout: Dropout after each convolution.
+        embedding: Options of the word embedding: ``size``, ``frozen`` and ``dropout``.
+    """
+
+    def __init__(
+        self,
+        spec: Any,
+        channels: list[int] | tuple[int, ...] = (32, 32, 32),
+        kernel_size: int = 3,
+        dropout: float = 0.1,
+        embedding: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        self.steps = Steps(spec, **(embedding or {}))
+        self.every_step = spec.every_step
+        sizes = [self.steps.features, *channels]
+        self.blocks, self.shortcuts = nn.ModuleList(), nn.ModuleList()
+        for number, (size, width) in enumerate(pairwise(sizes)):
+            layers: list[nn.Module] = []
+            for features in (size, width):
+                layers += [
+                    CausalConvolution(features, width, kernel_size, dilation=2**number),
+                    nn.ReLU(),
+                    nn.Dropout(dropout),
+                ]
+            self.blocks.append(nn.Sequential(*layers))
+            self.shortcuts.append(nn.Conv1d(size, width, 1) if size != width else nn.Identity())
+        self.output = nn.Linear(sizes[-1], spec.outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.steps(x).transpose(1, 2)  # (batch, steps, features) -> (batch, features, steps)
+        for block, shortcut in zip(self.blocks, self.shortcuts, strict=True):
+            x = (block(x) + shortcut(x)).relu()  # (batch, channels, steps)
+        x = x.transpose(1, 2)
+        return self.output(x if self.every_step else x[:, -1])  # (batch, steps, outputs) or (batch, outputs)
 
 
 class CNN(nn.Module):

@@ -7,8 +7,9 @@ import torch
 
 from src.data.datamodule import Spec
 from src.errors import UserError
-from src.networks.causal import TCN, Transformer, positions
-from src.networks.forecasters import DLinear, NBeats, NLinear
+from src.networks.attention import Transformer, positions
+from src.networks.convolutional import TCN
+from src.networks.feedforward import DLinear, NBeats, NLinear
 
 LAGS, HORIZON = 12, 6
 SPEC = Spec(shape=(LAGS, 2), outputs=HORIZON, columns=(), target="y", forecast=HORIZON, channel=1)
