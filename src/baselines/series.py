@@ -65,7 +65,9 @@ class SeasonalNaive(OfWindow):
 
     def learn(self, series: np.ndarray, lags: int) -> None:
         if lags < self.season:
-            raise UserError(f"model: a window of data.lags={lags} holds no season of {self.season}; set data.lags to it or more")
+            raise UserError(
+                f"model: a window of data.lags={lags} holds no season of {self.season}; set data.lags to it or more"
+            )
 
     def continued(self, window: np.ndarray, steps: int) -> np.ndarray:
         return np.resize(window[-self.season :], steps)  # the season again and again

@@ -53,7 +53,7 @@ BAD = [
     ("data=hitters model=rnn", ["series", "table", "mlp"]),
     ("data=hitters model=last_value", ["series", "table"]),
     ("data.day_of_week=true model=gru", ["series", "table", "linear"]),
-    ("model=last_value data.features=[DJ_return]", ["log_volume_1", "data.features"]),
+    ("model=last_value data.features=[DJ_return]", ["add log_volume to data.features"]),
     ("lr", ["key=value"]),
     ("hydra.run.dir=. data.target=price", ["hydra.run.dir=.", "folder of its own"]),
     ("task.metrics=null", ["task.metrics=null", "group of keys"]),

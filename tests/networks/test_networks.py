@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from sklearn.linear_model import LinearRegression
 from torch import nn
 
 from src.baselines.estimator import Estimator
-from src.baselines.series import ARIMA, SeasonalNaive
+from src.baselines.series import ARIMA
 from src.config.compose import compose
 from src.data.datamodule import Spec
 from src.errors import UserError
@@ -193,4 +194,4 @@ def test_abilities_are_found_by_their_methods() -> None:
     assert not isinstance(attention, Encodes)
     assert isinstance(Recurrent(SERIES), Forecasts)
     assert isinstance(Estimator(ARIMA([0, 1, 1], [0, 0, 0]), SERIES), Forecasts)
-    assert not Estimator(SeasonalNaive(), SERIES).recursive
+    assert not Estimator(LinearRegression(), SERIES).recursive
