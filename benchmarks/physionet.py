@@ -21,7 +21,7 @@ from src.errors import UserError
 
 def parsing(folder: Path) -> None:
     """The usual way, a call of read_csv and one of groupby for each record, and ours for all."""
-    place, _ = records.find(folder)
+    ((place, _),) = records.find(folder)
     texts = records.members(place)
 
     def hourly(frame: pd.DataFrame) -> pd.DataFrame:

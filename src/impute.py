@@ -37,7 +37,7 @@ def impute(config: DictConfig) -> None:
     for name in ("output", "report"):
         if config[name]:
             files.check(Path(config[name]), name)
-    records.find(Path(config.data.folder))
+    records.find(Path(config.data.folder), config.data.sets)
     from rich.console import Console
     from rich.table import Table
 
@@ -49,14 +49,14 @@ def impute(config: DictConfig) -> None:
         import torch
 
         torch.set_num_threads(config.threads)
-    raw = records.read(Path(config.data.folder))
+    raw = records.read(Path(config.data.folder), config.data.sets)
     print(records.described(raw), *raw.notes, sep="\n")
     errors, table = [], Table("imputer", "MAE", "RMSE", "seconds", "file")
     options = {name: config.data[name] for name in ("split_seed", "test", "validation", "scaling")}
-    options["fingerprint"] = records.fingerprint(Path(config.data.folder))
+    options["fingerprint"] = records.fingerprint(Path(config.data.folder), config.data.sets)
     for name in names:
         begun = time.perf_counter()
-        path = Path(config.output or records.default_pickle(name, config.data.split_seed))
+        path = Path(config.output or records.default_pickle(name, config.data.split_seed, config.data.sets))
         training = {"epochs": config.epochs, "batch_size": config.batch_size} if name in imputation.LEARNT else {}
         content, (mae, rmse) = imputation.stage1(raw, {"imputer": name, **options}, **training)
         try:

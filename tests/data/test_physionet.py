@@ -1,6 +1,7 @@
 """PhysioNet-2012: records, stage 1, and the three views, on forty real stays."""
 
 import gzip
+import hashlib
 import io
 import pickle
 import shutil
@@ -168,9 +169,66 @@ def test_missing_files_are_told_before_torch_is_loaded() -> None:
     ended = shell("-c", code, "data=physionet2012", "model=lstm", "data_dir=nowhere")
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("\n") == 1
-    for named in ("nowhere/physionet2012", "https://physionet.org", records.OUTCOMES_SHA256, "data_dir"):
+    for named in ("nowhere/physionet2012", "https://physionet.org", records.OUTCOMES_SHA256["a"], "data_dir"):
         assert named in ended.stderr
     assert not list(Path.cwd().iterdir())
+
+
+def test_sets_are_read_together_in_any_order_and_set_a_is_as_ever(raw) -> None:
+    both, b = records.read(SAMPLE, ["b", "a"]), records.read(SAMPLE, ["b"])
+    for together, first, second in zip(both[:4], raw, b, strict=False):
+        np.testing.assert_array_equal(together, np.concatenate([first, second]))
+    assert (len(b.ids), b.labels.sum()) == (12, 4)
+    digest = hashlib.sha256((SAMPLE / "physionet2012" / "Outcomes-a.txt").read_bytes())
+    digest.update(b"set-a.tar.gz" + (SAMPLE / "physionet2012" / "set-a.tar.gz").read_bytes())
+    assert records.fingerprint(SAMPLE) == digest.hexdigest()
+    assert len({records.fingerprint(SAMPLE, sets) for sets in (["a"], ["b"], ["a", "b"], ["b", "a"])}) == 3
+    names = [records.default_pickle("locf", 0, sets) for sets in (["a"], ["b"], ["b", "a"])]
+    assert names == [f"data/physionet2012_{name}locf_0.pkl" for name in ("", "b_", "ab_")]
+    with pytest.raises(UserError, match=r"set-c\.tar\.gz.*Outcomes-c\.txt are missing"):
+        records.read(SAMPLE, ["a", "c"])
+
+
+def test_a_stay_in_two_sets_is_refused(folder: Path) -> None:
+    shutil.copytree(folder / "set-a", folder / "set-b")
+    shutil.copy(folder / "Outcomes-a.txt", folder / "Outcomes-b.txt")
+    with pytest.raises(UserError, match="132539 is in two sets"):
+        records.read(folder, ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"view": "masked", "transform": "normal_scores", "descriptors": True, "clip": 5.0},
+        {"view": "summaries"},
+        {"view": "imputed", "descriptors": True, "imputer": "linear"},
+    ],
+)
+def test_stays_of_another_set_are_scaled_as_the_runs_own(options) -> None:
+    prepared = data(**options)
+    own, _ = prepared.labelled(SAMPLE / "physionet2012" / "set-a.tar.gz")
+    for split in prepared.splits.values():
+        rows = own.rows.get_indexer(split.rows)
+        assert torch.equal(own.x[rows], split.x)
+        assert torch.equal(own.y[rows], split.y)
+    new, read = prepared.labelled(SAMPLE / "physionet2012" / "set-b.tar.gz")
+    assert (read, new.x.shape[1:], int(new.y.sum())) == ("12 stays", prepared.spec.shape, 4)
+    x, rows, read = prepared.read_new(SAMPLE / "physionet2012" / "set-b.tar.gz")
+    assert torch.equal(x, new.x)
+    assert (rows[0], read) == (142688, "of outcome for 12 stays")
+
+
+def test_new_stays_without_outcomes_are_predicted_and_not_measured(folder: Path) -> None:
+    (folder / "Outcomes-a.txt").unlink()
+    prepared = data("masked")
+    assert len(prepared.read_new(folder / "set-a")[0]) == 40
+    with pytest.raises(UserError, match=r"its outcomes, .*Outcomes-a\.txt, are missing"):
+        prepared.labelled(folder / "set-a")
+    Path("theirs.pkl").write_bytes(pickle.dumps(foreign()))
+    theirs = PhysioNet("nowhere", pickle="theirs.pkl")
+    theirs.setup()
+    with pytest.raises(UserError, match="this run's gaps were filled by others"):
+        theirs.labelled(SAMPLE / "physionet2012" / "set-b.tar.gz")
 
 
 # stage 1
@@ -238,6 +296,8 @@ def test_impute_writes_a_file_that_says_where_it_comes_from(call, raw) -> None:
         ("data=nyse", "physionet2012"),
         ("epochs=0", "epochs=0"),
         ("data_dir=nowhere", "nowhere/physionet2012"),
+        ("data.sets=[]", "data.sets=[]"),
+        ("data.sets=[a,d]", "data.sets=['a', 'd']"),
         ("data.split_seed=-1", "split_seed=-1"),
         ("output=/proc/none/x.pkl", "/proc/none/x.pkl"),
     ],
@@ -276,7 +336,7 @@ def test_scaling_is_learnt_from_train_alone(raw) -> None:
 def test_normal_scores_are_ranks_among_the_measurements_of_train() -> None:
     values = np.exp(np.random.default_rng(0).normal(size=(50, 8, 1)))
     values[:, ::3] = N
-    scores = normal_scores(values, np.arange(40))
+    scores = normal_scores(values[:40])(values)
     there = ~np.isnan(values)
     assert (np.isnan(scores) == ~there).all()
     assert (np.argsort(scores[:40][there[:40]]) == np.argsort(values[:40][there[:40]])).all()
@@ -284,7 +344,7 @@ def test_normal_scores_are_ranks_among_the_measurements_of_train() -> None:
     assert abs(np.median(scores[:40][there[:40]])) < 0.05
     changed = values.copy()
     changed[40:] *= 100
-    assert np.array_equal(normal_scores(changed, np.arange(40))[:40], scores[:40], equal_nan=True)
+    assert np.array_equal(normal_scores(changed[:40])(changed)[:40], scores[:40], equal_nan=True)
 
 
 def test_the_masked_view_by_hand() -> None:

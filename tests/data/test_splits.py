@@ -212,7 +212,7 @@ def stays(random: np.random.Generator, rows: int, value: float, monkeypatch: pyt
     content = records.Records(values, random.normal(size=(rows, 4)).astype(np.float32), np.arange(rows) % 2, np.arange(rows))
 
     def make(content: records.Records) -> PhysioNet:
-        monkeypatch.setattr(records, "read", lambda folder: content)
+        monkeypatch.setattr(records, "read", lambda folder, sets: content)
         return PhysioNet(".", view=view, descriptors=True, transform="normal_scores" if view == "masked" else "standard")
 
     def change(content: records.Records, at: np.ndarray) -> records.Records:

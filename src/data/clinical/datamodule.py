@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ STATISTICS = ("first", "last", "min", "max", "mean", "sd", "count")
 
 
 class PhysioNet(InMemory):
-    """4,000 stays of set-a, split 64/16/20 at random with the same fraction of deaths in each split.
+    """4,000 stays of each of the sets a, b and c, split 64/16/20 at random with the same fraction of deaths in each split.
 
     Every view is standardised by the observed values of train. With V = 37 variables and D = 7 descriptors (Age, Gender,
     Height, and ICUType as four 0/1 columns), which are the same at every hour, one sample is
@@ -35,6 +36,7 @@ class PhysioNet(InMemory):
 
     Args:
         folder: Folder with the raw files, or with a folder ``physionet2012`` that has them.
+        sets: Sets of the challenge whose stays are taken together.
         view: ``imputed``, ``masked`` or ``summaries``.
         imputer: Imputer of the imputed view.
         pickle: File in the documented layout, with its own splits; null is the file of stage 1, made if it is absent.
@@ -52,6 +54,7 @@ class PhysioNet(InMemory):
     def __init__(
         self,
         folder: str,
+        sets: Sequence[str] = ("a",),
         view: str = "imputed",
         imputer: str = "locf",
         pickle: str | None = None,
@@ -66,6 +69,7 @@ class PhysioNet(InMemory):
         **batches: Any,
     ):
         super().__init__(**batches)
+        self.sets = sets
         self.folder, self.view, self.imputer, self.pickle = Path(folder), view, imputer, pickle
         self.descriptors, self.transform, self.clip, self.outputs = descriptors, transform, clip, outputs
         self.test, self.validation, self.scaling, self.split_seed = test, validation, scaling, split_seed
@@ -78,6 +82,7 @@ class PhysioNet(InMemory):
     def from_pickle(self) -> dict[str, Split]:
         content = imputation.read(self.pickle) if self.pickle else self.stage1()
         first = content["train_set_imputation"]
+        self.moments: tuple[Any, Any] = content.get("scaler_mean"), content.get("scaler_scale")
         names = content.get("variables")
         if not isinstance(names, list) or len(names) != first.shape[2]:
             names = [f"feature_{index}" for index in range(first.shape[2])]
@@ -86,8 +91,8 @@ class PhysioNet(InMemory):
             stays = {name: np.asarray(content.get(f"{name}_set_descriptors")) for name in SPLITS}
             if any(part.shape != (len(x[name]), len(records.DESCRIPTORS)) for name, part in stays.items()):
                 raise UserError(f"data.pickle={self.pickle}: holds no descriptors of the stays; set data.descriptors=false")
-            center, scale = imputation.moments(stays["train"][:, :3])
-            x = {name: along(x[name], described(part, center, scale)) for name, part in stays.items()}
+            self.stay_moments = imputation.moments(stays["train"][:, :3])
+            x = {name: along(x[name], described(part, *self.stay_moments)) for name, part in stays.items()}
         labels = {name: content[f"{name}_set_labels"] for name in SPLITS}
         rows = {name: np.asarray(content.get(f"{name}_set_ids")) for name in SPLITS}
         if any(ids.shape != labels[name].shape for name, ids in rows.items()):  # a file that Labbook has not written
@@ -96,10 +101,10 @@ class PhysioNet(InMemory):
 
     def stage1(self) -> dict[str, Any]:
         """Return the content of stage 1's file, which is made unless it is there for these raw data, split and scaling."""
-        path = Path(records.default_pickle(self.imputer, self.split_seed))
+        path = Path(records.default_pickle(self.imputer, self.split_seed, self.sets))
         options = {name: getattr(self, name) for name in ("imputer", "split_seed", "test", "validation", "scaling")}
         try:
-            options["fingerprint"] = records.fingerprint(self.folder)
+            options["fingerprint"] = records.fingerprint(self.folder, self.sets)
         except UserError:
             if not path.is_file():
                 raise
@@ -109,33 +114,48 @@ class PhysioNet(InMemory):
                 raise UserError(
                     f"{path}: was made with another {', '.join(differing)}, and {self.folder} has no raw records"
                 )
-            raw = records.read(self.folder)
+            raw = records.read(self.folder, self.sets)
             self.notes += raw.notes
             content, _ = imputation.stage1(raw, options)
             imputation.write(path, content)
         return content
 
     def from_records(self) -> dict[str, Split]:
-        raw = records.read(self.folder)
+        raw = records.read(self.folder, self.sets)
         self.notes += raw.notes
         parts = imputation.divide(raw.labels, self.split_seed, self.test, self.validation)
+        if self.transform == "normal_scores":
+            self.scores = normal_scores(raw.values[parts["train"]])
+        self.moments = imputation.fitted(self.measured(raw), parts, self.scaling)
+        self.stay_moments = imputation.fitted(raw.descriptors[:, :3], parts, self.scaling)
         if self.view == "masked":
-            values = normal_scores(raw.values, parts["train"]) if self.transform == "normal_scores" else raw.values
-            x = masked(values, *imputation.fitted(values, parts, self.scaling))
             names = [*records.VARIABLES, *(f"{part}_{name}" for part in ("mask", "hours") for name in records.VARIABLES)]
         else:
-            rows = summaries(raw.values)
-            center, scale = imputation.fitted(rows, parts, self.scaling)
-            x = np.nan_to_num((rows - center) / scale, nan=0.0).astype(np.float32)
             names = [f"{name}_{statistic}" for statistic in STATISTICS for name in records.VARIABLES]
-        if self.descriptors:
-            x = along(x, described(raw.descriptors, *imputation.fitted(raw.descriptors[:, :3], parts, self.scaling)))
+        x = self.inputs(raw)
         return self.finish(
             {name: x[part] for name, part in parts.items()},
             {name: raw.labels[part] for name, part in parts.items()},
             {name: raw.ids[part] for name, part in parts.items()},
             names,
         )
+
+    def measured(self, raw: records.Records) -> np.ndarray:
+        """Return what is standardised: statistics of each stay, or values by hour, with NaN where there is none."""
+        if self.view == "summaries":
+            return summaries(raw.values)
+        return self.scores(raw.values) if self.view == "masked" and self.transform == "normal_scores" else raw.values
+
+    def inputs(self, raw: records.Records) -> np.ndarray:
+        """Return the inputs (n, *shape) of stays, scaled and imputed as the run's own stays were."""
+        measured, (center, scale) = self.measured(raw), self.moments
+        if self.view == "masked":
+            x = masked(measured, center, scale)
+        elif self.view == "summaries":
+            x = np.nan_to_num((measured - center) / scale, nan=0.0).astype(np.float32)
+        else:
+            x = imputation.SIMPLE[self.imputer](((measured - center) / scale).astype(np.float32))
+        return along(x, described(raw.descriptors, *self.stay_moments)) if self.descriptors else x
 
     def finish(
         self, x: dict[str, np.ndarray], labels: dict[str, np.ndarray], rows: dict[str, np.ndarray], names: list[str]
@@ -153,24 +173,44 @@ class PhysioNet(InMemory):
             classes=("survived", "died"),
             variables=len(records.VARIABLES) if self.view == "masked" else 0,
         )
-        if self.clip is not None:
-            x = {name: part.clip(-self.clip, self.clip) for name, part in x.items()}
         return {
-            name: Split(torch.from_numpy(x[name]), torch.from_numpy(labels[name]), pd.Index(rows[name], name="stay"))
+            name: Split(self.clipped(x[name]), torch.from_numpy(labels[name]), pd.Index(rows[name], name="stay"))
             for name in SPLITS
         }
 
-    def encode(self, frame: pd.DataFrame) -> tuple[Tensor, pd.Index]:
-        raise UserError("a stay is 48 hours of records, not a row of a table; add its record to set-a, and its outcome")
+    def clipped(self, x: np.ndarray) -> Tensor:
+        return torch.from_numpy(x if self.clip is None else x.clip(-self.clip, self.clip))
+
+    def read_new(self, source: Path) -> tuple[Tensor, pd.Index, str]:
+        """Read the stays of another set, an archive or a folder of records; their outcomes are not looked at."""
+        split, read = self.of_set(source, None)
+        return split.x, split.rows, f"of {self.spec.target} for {read}"
+
+    def labelled(self, source: Path) -> tuple[Split, str]:
+        """Read the stays of another set, an archive or a folder of records, and the outcomes that lie beside it."""
+        if not (outcomes := records.outcomes(source)).is_file():
+            raise UserError(f"input={source}: its outcomes, {outcomes}, are missing; get them from {records.SOURCE}")
+        return self.of_set(source, outcomes)
+
+    def of_set(self, source: Path, outcomes: Path | None) -> tuple[Split, str]:
+        if not (source.is_dir() or source.name.endswith(".tar.gz")):
+            raise UserError(f"input={source}: a stay is 48 hours of records; give an archive like set-b.tar.gz, or a folder")
+        if self.view == "imputed" and (self.imputer not in imputation.SIMPLE or self.moments[0] is None):
+            raise UserError(f"input={source}: this run's gaps were filled by others; data.view=masked takes new stays")
+        raw = records.of_set(source, outcomes)
+        self.notes += raw.notes
+        x, rows = self.clipped(self.inputs(raw)), pd.Index(raw.ids, name="stay")
+        return Split(x, torch.tensor(raw.labels), rows), f"{len(rows):,} stays"
 
 
-def normal_scores(values: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Map each variable's quantiles among the measurements of train to a normal distribution; gaps stay gaps."""
+def normal_scores(train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a map of each variable's quantiles among the values of train to a normal distribution; gaps stay gaps."""
     transformer = QuantileTransformer(n_quantiles=200, output_distribution="normal", subsample=None)
+    variables = train.shape[2]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a variable that train never measured
-        transformer.fit(values[train].reshape(-1, values.shape[2]))
-        return transformer.transform(values.reshape(-1, values.shape[2])).reshape(values.shape)
+        transformer.fit(train.reshape(-1, variables))
+    return lambda values: transformer.transform(values.reshape(-1, variables)).reshape(values.shape)
 
 
 def masked(values: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:

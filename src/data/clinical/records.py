@@ -8,6 +8,7 @@ import io
 import re
 import tarfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -30,7 +31,11 @@ OUTCOME = "In-hospital_death"
 MISSING_AS_MINUS_ONE = ("Gender", "Height", "Weight")
 
 SOURCE = "https://physionet.org/files/challenge-2012/1.0.0/"
-OUTCOMES_SHA256 = "2613ea60ccda29f87571a7d6b09ad130858a8ccd66325bd073365925026883c2"
+# SHA-256 of the outcomes of the sets whose checksum is known.
+OUTCOMES_SHA256 = {
+    "a": "2613ea60ccda29f87571a7d6b09ad130858a8ccd66325bd073365925026883c2",
+    "b": "1305f29734da374a809483229a99f33a9230aa8d4fa74b1a2d6ad788136423d5",
+}
 HEADER = b"Time,Parameter,Value"
 LINE = re.compile(rb"([0-3]\d|4[0-7]):[0-5]\d,\w+,-?\d+(\.\d*)?(e[+-]?\d+)?|48:00,\w+,-?\d+(\.\d*)?(e[+-]?\d+)?")
 # The largest real record has 40 kB, and the archive 31 MB.
@@ -57,50 +62,73 @@ class Records(NamedTuple):
 
 def present(data: Any) -> None:
     """Raise a UserError if the files of a configuration ``data`` are missing; called before torch is imported."""
-    if data.view == "imputed" and (data.pickle or Path(default_pickle(data.imputer, data.split_seed)).is_file()):
+    sets = data.get("sets", ["a"])
+    if data.view == "imputed" and (data.pickle or Path(default_pickle(data.imputer, data.split_seed, sets)).is_file()):
         if data.pickle and not Path(data.pickle).is_file():
             raise UserError(f"data.pickle={data.pickle}: there is no such file; python -m src.impute makes one")
         return
-    find(Path(data.folder))
+    find(Path(data.folder), sets)
 
 
-def default_pickle(imputer: str, split_seed: int) -> str:
+def default_pickle(imputer: str, split_seed: int, sets: Iterable[str] = "a") -> str:
     """Return the path below the working directory where stage 1 writes its file and stage 2 reads it."""
-    return f"data/physionet2012_{imputer}_{split_seed}.pkl"
+    name = "".join(sorted({*sets}))
+    return f"data/physionet2012_{'' if name == 'a' else f'{name}_'}{imputer}_{split_seed}.pkl"
 
 
-def find(folder: Path) -> tuple[Path, Path]:
-    """Return the records (an archive, or a folder of text files) and the outcomes, below a data folder.
+def find(folder: Path, sets: Iterable[str] = "a") -> list[tuple[Path, Path]]:
+    """Return the records of each set (an archive, or a folder of text files) and its outcomes, below a data folder.
 
     Raises:
         UserError: They are missing; the message names their source and their place.
     """
-    for place in (folder / "physionet2012", folder):
-        for records in (place / "set-a.tar.gz", place / "set-a"):
-            if records.exists() and (place / "Outcomes-a.txt").is_file():
-                return records, place / "Outcomes-a.txt"
-    raise UserError(
-        f"{folder / 'physionet2012'}: set-a.tar.gz (or a folder set-a of .txt files) and Outcomes-a.txt are missing; "
-        f"download them from {SOURCE} (SHA-256 of Outcomes-a.txt: {OUTCOMES_SHA256}), or set data_dir"
-    )
+    found = []
+    if not sets:
+        raise UserError("data.sets=[]: names no set; give one or more of a, b and c")
+    for name in sorted({*sets}):
+        names = [f"{place}set-{name}{suffix}" for place in ("physionet2012/", "") for suffix in (".tar.gz", "")]
+        there = [folder / name for name in names if (folder / name).exists() and outcomes(folder / name).is_file()]
+        if not there:
+            digest = f" (SHA-256 of Outcomes-{name}.txt: {OUTCOMES_SHA256[name]})" if name in OUTCOMES_SHA256 else ""
+            raise UserError(
+                f"{folder / 'physionet2012'}: set-{name}.tar.gz (or a folder set-{name} of .txt files) and "
+                f"Outcomes-{name}.txt are missing; download them from {SOURCE}{digest}, or set data_dir"
+            )
+        found.append((there[0], outcomes(there[0])))
+    return found
 
 
-def fingerprint(folder: Path) -> str:
+def outcomes(place: Path) -> Path:
+    """Return the path of the outcomes that belong to the records of a set, which lies beside them."""
+    return place.with_name(f"Outcomes-{place.name.removesuffix('.tar.gz').removeprefix('set-')}.txt")
+
+
+def fingerprint(folder: Path, sets: Iterable[str] = "a") -> str:
     """Return a SHA-256 of the raw files."""
-    records, outcomes = find(folder)
-    digest = hashlib.sha256(outcomes.read_bytes())
-    for path in sorted(records.glob("*.txt")) if records.is_dir() else [records]:
-        digest.update(path.name.encode() + path.read_bytes())
+    digest = hashlib.sha256()
+    for place, died in find(folder, sets):
+        digest.update(died.read_bytes())
+        for path in sorted(place.glob("*.txt")) if place.is_dir() else [place]:
+            digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def read(folder: Path) -> Records:
-    """Read all stays below a data folder.
+def read(folder: Path, sets: Iterable[str] = "a") -> Records:
+    """Read all stays of one set or several below a data folder.
 
     Raises:
         UserError: Files are missing or damaged, or disagree; names file and line.
     """
-    place, outcomes = find(folder)
+    parts = [of_set(*files) for files in find(folder, sets)]
+    *arrays, notes = zip(*parts, strict=True)
+    values, descriptors, died, ids = map(np.concatenate, arrays)
+    if len(twice := pd.Index(ids)[pd.Index(ids).duplicated()]):
+        raise UserError(f"{folder}: RecordID {twice[0]} is in two sets; each stay belongs to one")
+    return Records(values, descriptors, died, ids, sum(notes, ()))
+
+
+def of_set(place: Path, died: Path | None) -> Records:
+    """Read the stays of one set, an archive or a folder, and their outcomes; without those all labels are -1."""
     texts = members(place)
     if not texts:
         raise UserError(f"{place}: holds no record, a .txt file each; get it again from {SOURCE}")
@@ -108,8 +136,8 @@ def read(folder: Path) -> Records:
     ids = identified(table, starts, list(texts), place)
     order = np.argsort(ids)
     values, descriptors = binned(table, starts, np.argsort(order))
-    died, notes = labels(outcomes, ids[order], place)
-    return Records(values, descriptors, died, ids[order], tuple(f"{outcomes.name}: {note}" for note in notes))
+    known, notes = labels(died, ids[order], place) if died else (np.full(len(ids), -1), [])
+    return Records(values, descriptors, known, ids[order], tuple(f"{died and died.name}: {note}" for note in notes))
 
 
 def members(place: Path) -> dict[str, bytes]:
@@ -121,7 +149,7 @@ def members(place: Path) -> dict[str, bytes]:
         with gzip.open(place) as packed:
             unpacked = packed.read(LARGEST_ARCHIVE + 1)
         if len(unpacked) > LARGEST_ARCHIVE:
-            raise UserError(f"{place}: unpacks to more than {LARGEST_ARCHIVE >> 20} MB, so it is not set-a")
+            raise UserError(f"{place}: unpacks to more than {LARGEST_ARCHIVE >> 20} MB, so it is no set of records")
         with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as archive:
             for member in archive:
                 name = Path(member.name).name
