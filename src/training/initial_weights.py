@@ -14,8 +14,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src.data.download import reachable
-from src.data.text import vectors
 from src.errors import UserError, nearest
+from src.networks import vectors
 from src.runs import result as results
 
 # Keys of a data set that decide which samples are in the test split.

@@ -19,8 +19,8 @@ from src.baselines.text import NaiveBayesLogistic
 from src.data import download
 from src.data.datamodule import Batches
 from src.data.text import keras_files
-from src.data.text import vectors as word_vectors
 from src.data.text.imdb import IMDB, IMDBBags
+from src.networks import vectors as word_vectors
 from src.training.build import load_run
 
 FOLDER = ROOT / "tests" / "data"
