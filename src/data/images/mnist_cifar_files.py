@@ -87,14 +87,15 @@ def mnist(folder: Path) -> Arrays:
             raise UserError(f"{images}: has {len(x):,} images, and {labels.name} has {len(y):,} labels; get both again")
         if len(y) and y.max() > 9:
             raise UserError(f"{labels}: label {int((y > 9).argmax())} is {y[y > 9][0]}; digits are from 0 to 9")
-        splits.append((x[:, np.newaxis], y))
-    sizes = [x.shape[2:] for x, _ in splits]
+        splits.append((x, y))
+    sizes = [x.shape[1:] for x, _ in splits]
     if sizes[0] != sizes[1]:
         raise UserError(
             f"{folder}/MNIST/raw: train has images of {sizes[0]} pixels, and test of {sizes[1]}; get all four files again"
         )
     packed = [(path, source.digest) for path, source in zip(paths, MNIST, strict=True) if path.suffix == ".gz"]
-    return joined(splits, "0123456789", [note for file in packed for note in unpublished(*file)])
+    arrays = joined(splits, "0123456789", [note for file in packed for note in unpublished(*file)])
+    return arrays._replace(x=arrays.x[:, np.newaxis])
 
 
 def idx(path: Path, axes: int) -> np.ndarray:
