@@ -362,7 +362,7 @@ BAD = {
     "long season": (lambda: changed(0, "units", 0), "data.season=150", ["data.season=150", "rows of train"]),
     "same feature twice": (lambda: changed(0, "units", 0), "data.features=[units,units]", ["each once"]),
     "reduced loss": (lambda: changed(0, "units", 0), "task.loss.reduction=mean model=mlp", ["task.loss", "reduction=none"]),
-    "short window": (lambda: changed(0, "units", 0), "model=arima data.season=12", ["data.lags=14", "model: its differences"]),
+    "short window": (lambda: changed(0, "units", 0), "model=arima data.season=12", ["data.lags=14", "model: its"]),
     "order": (lambda: changed(0, "units", 0), "model=arima model.order=[1,2]", ["model.order", "three whole numbers"]),
     "no path": (lambda: changed(0, "units", 0), "data.path=null", ["data.path", "give a file"]),
     "regression": (lambda: changed(0, "units", 0), "task=regression", ["data=csv is for forecasting or reconstruction"]),
