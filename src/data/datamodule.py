@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,37 +65,29 @@ class Spec(NamedTuple):
     longest: int = 0
 
 
+@dataclass(kw_only=True, eq=False)
 class InMemory(LightningDataModule):
     """Base of the data sets that fit into memory.
 
     A subclass turns files into splits and a ``spec`` in ``load``; everything else is here. If a network cannot read inputs
     as they are stored (bytes of images), ``load`` also sets ``feed``: a module that maps a batch (x, y) to that of the
     network, and may augment it in training. It is saved with the task's weights.
-
-    Args:
-        batch_size: Samples per step of training.
-        eval_batch_size: Samples per forward pass in evaluation; no metric depends on it.
-        shuffle: Take the training rows in another order in each epoch.
-        labels: Fraction of the training rows to train on, the same of each class; scalers are fitted on all.
-        sampler: ``balanced`` draws training rows, with replacement, so that every class is equally frequent.
     """
 
-    spec: Spec
-    feed: nn.Module | None = None
-    texts: tuple[str, ...] = ()  # columns of new rows whose values are kept as they are written
-    missing_texts: Sequence[str] = ()  # texts that mean a missing target, besides NA, null and the like
+    batch_size: int = 64  # samples per step of training
+    eval_batch_size: int = 1024  # samples per forward pass in evaluation; no metric depends on it
+    shuffle: bool = True  # take the training rows in another order in each epoch
+    labels: float = 1.0  # fraction of the training rows to train on, the same of each class; scalers are fitted on all
+    sampler: str | None = None  # ``balanced`` draws training rows, with replacement, so that every class is equally frequent
 
-    def __init__(
-        self,
-        batch_size: int = 64,
-        eval_batch_size: int = 1024,
-        shuffle: bool = True,
-        labels: float = 1.0,
-        sampler: str | None = None,
-    ):
+    spec: Spec = field(init=False)
+    feed: nn.Module | None = field(default=None, init=False)
+    texts: tuple[str, ...] = field(default=(), init=False)  # columns of new rows whose values are kept as they are written
+    # texts that mean a missing target, besides NA, null and the like
+    missing_texts: Sequence[str] = field(default=(), init=False)
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.batch_size, self.eval_batch_size, self.shuffle = batch_size, eval_batch_size, shuffle
-        self.labels, self.sampler = labels, sampler
         self.seed, self.block = 0, BLOCK  # each run sets its own
         self.splits: dict[str, Split] = {}
         self.notes: list[str] = []  # changes to the data that the user should know of

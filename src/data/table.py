@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,43 +19,26 @@ from src.data.datamodule import InMemory, Spec, Split, numbers, require
 from src.errors import UserError
 
 
+@dataclass(kw_only=True, eq=False)
 class Table(InMemory):
     """A table with one target. A subclass returns the rows in ``frame``.
 
     The kind of each column is inferred from train (:func:`src.data.columns.infer`), and so is all that turns rows into
     numbers (:func:`src.data.columns.transformer`).
-
-    Args:
-        target: Column to predict.
-        test: Fraction of the rows, drawn at random.
-        validation: Fraction of the remaining rows, or ``test`` to validate on the test rows as the source does.
-        scaling: Rows that mean and standard deviation of columns and target come from: train (without validation), all, or
-            none.
-        split_seed: Seed of the splits, and of nothing else.
-        classes: The target is a class and not a number.
-        kinds: Columns that are ``numbers`` or ``categories``, and those to ``ignore``, where the inferred kind is wrong.
-        min_count: Number of rows of train below which a level of a category is rare; rare levels are pooled.
-        most_levels: Largest number of levels of a category; None keeps all.
-        batches: Arguments of :class:`InMemory`.
     """
 
-    def __init__(
-        self,
-        target: str,
-        test: float = 0.2,
-        validation: float | str = 0.2,
-        scaling: str = "train",
-        split_seed: int = 0,
-        classes: bool = False,
-        kinds: dict[str, Sequence[str]] | None = None,
-        min_count: int = 1,
-        most_levels: int | None = None,
-        **batches: Any,
-    ):
-        super().__init__(**batches)
-        self.target, self.test, self.validation = target, test, validation
-        self.scaling, self.split_seed, self.classes = scaling, split_seed, classes
-        self.given, self.min_count, self.most_levels = kinds or {}, min_count, most_levels
+    target: str  # column to predict
+    test: float = 0.2  # fraction of the rows, drawn at random
+    # fraction of the remaining rows, or ``test`` to validate on the test rows as the source does
+    validation: float | str = 0.2
+    # rows that mean and standard deviation of columns and target come from: train (without validation), all, or none
+    scaling: str = "train"
+    split_seed: int = 0  # seed of the splits, and of nothing else
+    classes: bool = False  # the target is a class and not a number
+    # columns that are ``numbers`` or ``categories``, and those to ``ignore``, where the inferred kind is wrong
+    given: dict[str, Sequence[str]] = field(default_factory=dict)
+    min_count: int = 1  # number of rows of train below which a level of a category is rare; rare levels are pooled
+    most_levels: int | None = None  # largest number of levels of a category; None keeps all
 
     def frame(self) -> pd.DataFrame:
         """Return all rows, inputs and target."""
@@ -142,52 +126,35 @@ class Table(InMemory):
         return self.scaled(design), frame.index
 
 
+@dataclass(kw_only=True, eq=False)
 class File(Table):
-    """A table in a file of the user's own.
+    """A table in a file of the user's own."""
 
-    Args:
-        path: CSV (also compressed), Parquet or Excel file.
-        task: Name of the task's class; the target is a number for regression, and a class for others.
-        test_path: File of the test rows, with the same columns; None draws them from ``path``.
-        separator: Separator of the columns; None finds it.
-        decimal: Decimal mark of the numbers; None finds it.
-        missing: Texts that mean a missing value, besides empty ones, NA, null and the like.
-        numbers: Columns to take as numbers.
-        categories: Columns to take as categories.
-        ignore: Columns to leave out.
-        time: Column by which rows are ordered; the last rows are the test, those before them validation.
-        group: Column of groups, none of which is in two splits.
-        split: Column that holds train, val or test for each row; without val, validation is drawn from train.
-        table: Arguments of :class:`Table`.
-    """
+    path: str  # CSV (also compressed), Parquet or Excel file
+    task: str  # name of the task's class; the target is a number for regression, and a class for others
+    test_path: str | None = None  # file of the test rows, with the same columns; None draws them from ``path``
+    separator: str | None = None  # separator of the columns; None finds it
+    decimal: str | None = None  # decimal mark of the numbers; None finds it
+    missing: Sequence[str] = ()  # texts that mean a missing value, besides empty ones, NA, null and the like
+    numbers: Sequence[str] = ()  # columns to take as numbers
+    categories: Sequence[str] = ()  # columns to take as categories
+    ignore: Sequence[str] = ()  # columns to leave out
+    time: str | None = None  # column by which rows are ordered; the last rows are the test, those before them validation
+    group: str | None = None  # column of groups, none of which is in two splits
+    # column that holds train, val or test for each row; without val, validation is drawn from train
+    split: str | None = None
 
-    def __init__(
-        self,
-        path: str,
-        task: str,
-        test_path: str | None = None,
-        separator: str | None = None,
-        decimal: str | None = None,
-        missing: Sequence[str] = (),
-        numbers: Sequence[str] = (),
-        categories: Sequence[str] = (),
-        ignore: Sequence[str] = (),
-        time: str | None = None,
-        group: str | None = None,
-        split: str | None = None,
-        **table: Any,
-    ):
-        left_out = {key: [name] for key, name in (("group", group), ("split", split)) if name}
-        kinds = {"numbers": numbers, "categories": categories, "ignore": ignore, **left_out}
-        super().__init__(kinds=kinds, classes=not task.endswith(".Regression"), **table)
-        self.path, self.test_path, self.missing_texts = Path(path), test_path and Path(test_path), list(missing)
-        self.form = table_files.Form(separator, decimal)
-        self.time, self.group, self.split = time, group, split
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        left_out = {key: [name] for key in ("group", "split") if (name := getattr(self, key))}
+        self.given = {"numbers": self.numbers, "categories": self.categories, "ignore": self.ignore, **left_out}
+        self.classes = not self.task.endswith(".Regression")
+        self.missing_texts, self.form = list(self.missing), table_files.Form(self.separator, self.decimal)
 
     def frame(self) -> pd.DataFrame:
-        frame = self.read(self.path, "path")
+        frame = self.read("path")
         if self.test_path:
-            more = self.read(self.test_path, "test_path")
+            more = self.read("test_path")
             try:
                 require(more, list(frame), allowed=[])
             except UserError as error:
@@ -196,8 +163,9 @@ class File(Table):
             frame = pd.concat([frame, more[list(frame)]])
         return frame
 
-    def read(self, path: Path, key: str) -> pd.DataFrame:
-        """Return the rows of a file that have a target."""
+    def read(self, key: str) -> pd.DataFrame:
+        """Return the rows that have a target, of the file of an option."""
+        path = Path(getattr(self, key))
         try:
             frame, notes = table_files.read(path, self.form, [self.target], self.missing_texts)
         except UserError as error:

@@ -124,7 +124,7 @@ def reviews() -> Reviews:
         def encode(self, frame: pd.DataFrame) -> tuple[list[str], pd.Index]:
             return frame["text"].tolist(), frame.index
 
-    return Read(".")
+    return Read(folder=".")
 
 
 def test_new_rows_with_trailing_commas_are_read_by_their_names(reviews: Reviews) -> None:
@@ -151,7 +151,7 @@ def test_categories_of_new_rows_are_those_of_train() -> None:
         def frame(self) -> pd.DataFrame:
             return pd.DataFrame({"kind": MISSING * 4, "size": np.arange(4.0 * len(MISSING))})
 
-    data = Named("size", split_seed=1)
+    data = Named(target="size", split_seed=1)
     data.setup()
     levels = data.transformer.named_transformers_["kind"].categories_[0]
     assert sorted(levels) == sorted(MISSING)

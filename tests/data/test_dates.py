@@ -160,7 +160,7 @@ def test_messages_name_the_line_of_the_file() -> None:
         line = Path("series.csv").read_text().splitlines().index(spoilt) + 1
         with pytest.raises(UserError, match=rf"data\.path=series\.csv: line {line}, {named}"):
             Forecast(path="series.csv", target="units", date="day", lags=3).setup()
-    data = Hitters("Salary")
+    data = Hitters(target="Salary")
     data.setup()
     header, *players = pd.read_csv(Hitters.FILE).dropna().iloc[:4].drop(columns="Salary").to_csv(index=False).splitlines()
     Path("new.csv").write_text("\n".join([header, players[0], "", "", players[1], re.sub("^[0-9.]+", "X", players[2]), ""]))
@@ -171,7 +171,7 @@ def test_messages_name_the_line_of_the_file() -> None:
 
 
 def test_new_days_of_trading_are_in_order_of_time_not_of_text() -> None:
-    data = NYSE(["log_volume"], "log_volume", lags=2)
+    data = NYSE(features=["log_volume"], target="log_volume", lags=2)
     data.setup()
     frame = pd.DataFrame({"log_volume": [0.1, 0.2, 0.3, 0.4]}, index=pd.RangeIndex(2, 6, name="line"))
     x, rows = data.encode(frame.assign(date=["30 Dec 1986", "31 Dec 1986", "1 Jan 1987", "2 Jan 1987"]))

@@ -38,7 +38,7 @@ WHITE |= {"uint16 of 12 bits": 4095, "fractions": 1}
 
 
 def folder() -> Folder:
-    return Folder("pictures", resize_size=16, crop_size=16)
+    return Folder(path="pictures", resize_size=16, crop_size=16)
 
 
 def read(data: Folder, path: str = "pictures") -> tuple[dict[str, np.ndarray], list[str]]:

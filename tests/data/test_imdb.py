@@ -42,7 +42,7 @@ def stored() -> dict[str, np.ndarray]:
 
 
 def prepared(kind: type, **options):
-    data = kind(str(FOLDER), **options)
+    data = kind(folder=str(FOLDER), **options)
     data.setup()
     return data
 

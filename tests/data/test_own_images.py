@@ -360,7 +360,7 @@ def in_splits(folder: Path, parts: dict[str, int]) -> Folder:
             (folder / part / label).mkdir(parents=True)
             for number in range(count):
                 Image.new("RGB", (8, 8), (next(greys),) * 3).save(folder / part / label / f"{number}.png")
-    return Folder(str(folder), resize_size=8, crop_size=8, test=0.25, validation=0.25, split_seed=3)
+    return Folder(path=str(folder), resize_size=8, crop_size=8, test=0.25, validation=0.25, split_seed=3)
 
 
 @pytest.mark.parametrize("given", [["train", "valid", "Test"], ["train", "valid"], ["train", "Test"]], ids="+".join)
@@ -388,7 +388,7 @@ def test_folders_of_splits_are_the_splits_and_no_classes(tmp_path: Path, given: 
 def test_folders_of_splits_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     def used(path: Path) -> None:
         decoding.present(SimpleNamespace(path=path, crop_size=8, resize_size=8))
-        Folder(str(path), resize_size=8, crop_size=8).setup()
+        Folder(path=str(path), resize_size=8, crop_size=8).setup()
 
     def refused(path: Path) -> str:
         with pytest.raises(UserError) as caught:

@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def data(view: str, **options) -> PhysioNet:
-    prepared = PhysioNet(str(SAMPLE), view=view, **options)
+    prepared = PhysioNet(folder=str(SAMPLE), view=view, **options)
     prepared.setup()
     return prepared
 
@@ -225,7 +225,7 @@ def test_new_stays_without_outcomes_are_predicted_and_not_measured(folder: Path)
     with pytest.raises(UserError, match=r"its outcomes, .*Outcomes-a\.txt, are missing"):
         prepared.labelled(folder / "set-a")
     Path("theirs.pkl").write_bytes(pickle.dumps(foreign()))
-    theirs = PhysioNet("nowhere", pickle="theirs.pkl")
+    theirs = PhysioNet(folder="nowhere", pickle="theirs.pkl")
     theirs.setup()
     with pytest.raises(UserError, match="this run's gaps were filled by others"):
         theirs.labelled(SAMPLE / "physionet2012" / "set-b.tar.gz")
@@ -379,19 +379,19 @@ def test_clipping_keeps_outliers_away() -> None:
 
 def test_stage_1_runs_when_its_file_is_absent_or_another(folder: Path) -> None:
     path = Path("data/physionet2012_locf_0.pkl")
-    PhysioNet(str(folder)).setup()
+    PhysioNet(folder=str(folder)).setup()
     first = path.read_bytes()
-    PhysioNet(str(folder)).setup()
+    PhysioNet(folder=str(folder)).setup()
     assert path.read_bytes() == first
-    PhysioNet(str(folder), validation=0.3).setup()
+    PhysioNet(folder=str(folder), validation=0.3).setup()
     assert path.read_bytes() != first, "made anew for another share"
     edit(folder / FIRST, "Age,76", "Age,77")
-    PhysioNet(str(folder)).setup()
+    PhysioNet(folder=str(folder)).setup()
     assert imputation.read(path)["fingerprint"] == records.fingerprint(folder)
     shutil.rmtree(folder / "set-a")
-    PhysioNet(str(folder)).setup()
+    PhysioNet(folder=str(folder)).setup()
     with pytest.raises(UserError, match=r"locf_0.pkl: was made with another validation"):
-        PhysioNet(str(folder), validation=0.3).setup()
+        PhysioNet(folder=str(folder), validation=0.3).setup()
 
 
 def foreign(**changes) -> dict:
@@ -406,11 +406,11 @@ def test_a_pickle_of_others_is_read_with_its_own_splits(train) -> None:
         pickle.dump(foreign(test_set_labels=np.array([[0], [1]] * 6)), file)
     told = result(train("run", "data=physionet2012", "model=gru", "data.pickle=theirs.pkl", "trainer.max_epochs=1"))
     assert told["status"] == "finished"
-    prepared = PhysioNet("nowhere", pickle="theirs.pkl")
+    prepared = PhysioNet(folder="nowhere", pickle="theirs.pkl")
     prepared.setup()
     assert prepared.spec.shape == (5, 3)
     with pytest.raises(UserError, match="holds no descriptors"):
-        PhysioNet("nowhere", pickle="theirs.pkl", descriptors=True).setup()
+        PhysioNet(folder="nowhere", pickle="theirs.pkl", descriptors=True).setup()
 
 
 holes = np.zeros((12, 5, 3))
@@ -434,7 +434,7 @@ def test_a_pickle_in_another_layout_is_refused(harm: str) -> None:
     content, named = BAD_PICKLES[harm]
     Path("theirs.pkl").write_bytes(pickle.dumps(content))
     with pytest.raises(UserError) as told:
-        PhysioNet("nowhere", pickle="theirs.pkl").setup()
+        PhysioNet(folder="nowhere", pickle="theirs.pkl").setup()
     assert all(name in str(told.value) for name in ["theirs.pkl", *named]), told.value
 
 

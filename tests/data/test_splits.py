@@ -131,7 +131,7 @@ class Case(NamedTuple):
 
 class Frame(Table):
     def __init__(self, content: pd.DataFrame, **options: Any):
-        super().__init__("target", **options)
+        super().__init__(target="target", **options)
         self.content = content
 
     def frame(self) -> pd.DataFrame:
@@ -176,7 +176,7 @@ def dated(random: np.random.Generator, rows: int) -> pd.DataFrame:
 def nyse(random: np.random.Generator, rows: int, value: float) -> Case:
     def make(content: pd.DataFrame) -> NYSE:
         content.to_csv("nyse.csv", index=False)
-        return type("Small", (NYSE,), {"FILE": Path("nyse.csv")})(["x"], "target", lags=3)
+        return type("Small", (NYSE,), {"FILE": Path("nyse.csv")})(features=["x"], target="target", lags=3)
 
     content = dated(random, rows)
     where = dict(zip(content["date"], range(rows), strict=True))
@@ -191,7 +191,9 @@ def nyse(random: np.random.Generator, rows: int, value: float) -> Case:
 def series(random: np.random.Generator, rows: int, value: float, **options: Any) -> Case:
     def make(content: pd.DataFrame) -> Forecast:
         content.to_csv("series.csv", index=False)
-        return Forecast("series.csv", "target", ["target", "x"], date="date", lags=4, horizon=2, **options)
+        return Forecast(
+            path="series.csv", target="target", features=["target", "x"], date="date", lags=4, horizon=2, **options
+        )
 
     def change(frame: pd.DataFrame, at: np.ndarray) -> pd.DataFrame:
         frame = numbers_changed(frame, at, value)
@@ -213,7 +215,9 @@ def stays(random: np.random.Generator, rows: int, value: float, monkeypatch: pyt
 
     def make(content: records.Records) -> PhysioNet:
         monkeypatch.setattr(records, "read", lambda folder, sets: content)
-        return PhysioNet(".", view=view, descriptors=True, transform="normal_scores" if view == "masked" else "standard")
+        return PhysioNet(
+            folder=".", view=view, descriptors=True, transform="normal_scores" if view == "masked" else "standard"
+        )
 
     def change(content: records.Records, at: np.ndarray) -> records.Records:
         values, descriptors = content.values.copy(), content.descriptors.copy()
@@ -247,7 +251,7 @@ def reviews(random: np.random.Generator, rows: int, value: float, monkeypatch: p
         monkeypatch.setattr(keras_files, "read_index", lambda path: index)
         monkeypatch.setattr(keras_files, "read", lambda path: read)
         monkeypatch.setattr("src.data.text.imdb.unpublished", lambda path, digest: [])
-        return IMDBBags(".", ngrams=2, weighting="tfidf", validation=0.25)
+        return IMDBBags(folder=".", ngrams=2, weighting="tfidf", validation=0.25)
 
     def change(content: dict[str, Any], at: np.ndarray) -> dict[str, Any]:
         lists, labels = content["train" if len(at) < rows else "test"]

@@ -43,7 +43,7 @@ def passengers(rows: int = 400) -> pd.DataFrame:
 
 def made(frame: pd.DataFrame, target: str, task: str = REGRESSION, **options: Any) -> File:
     frame.to_csv("rows.csv", index=False)
-    data = File("rows.csv", task, target=target, **options)
+    data = File(path="rows.csv", task=task, target=target, **options)
     data.setup()
     return data
 

@@ -17,7 +17,7 @@ from src.networks.attention import Attention
 
 
 def waveforms(**options: Any) -> Waveforms:
-    data = Waveforms(options.pop("waves", ["sine", "square"]), **({"samples": 40, "steps": 20} | options))
+    data = Waveforms(**({"waves": ["sine", "square"], "samples": 40, "steps": 20} | options))
     data.setup()
     return data
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from src.errors import UserError
 STATISTICS = ("first", "last", "min", "max", "mean", "sd", "count")
 
 
+@dataclass(kw_only=True, eq=False)
 class PhysioNet(InMemory):
     """4,000 stays of each of the sets a, b and c, split 64/16/20 at random with the same fraction of deaths in each split.
 
@@ -33,48 +35,32 @@ class PhysioNet(InMemory):
       the hours since there last was one, over 48: 0 in an hour with a measurement, 1 before the first.
     - ``summaries``: (7 V [+ D],), one row per stay: first, last, min, max, mean, sd and count of each variable's hourly
       means; 0, the mean of train, for a variable that was never measured (its count is 0).
-
-    Args:
-        folder: Folder with the raw files, or with a folder ``physionet2012`` that has them.
-        sets: Sets of the challenge whose stays are taken together.
-        view: ``imputed``, ``masked`` or ``summaries``.
-        imputer: Imputer of the imputed view.
-        pickle: File in the documented layout, with its own splits; null is the file of stage 1, made if it is absent.
-        descriptors: Add age, gender, height and type of unit to the inputs.
-        transform: Transform of the masked view's variables before they are standardised: ``standard`` is none,
-            ``normal_scores`` maps the quantiles of train to a normal distribution.
-        clip: Largest magnitude of a standardised input; the records hold absurd outliers.
-        outputs: 1, a logit of death, or 2, one for each outcome, as in the source.
-        test: Fraction of the stays.
-        validation: Fraction of the remaining stays, or ``test`` to validate on the test stays.
-        scaling: Stays that means and standard deviations come from: train, all, or none.
-        split_seed: Seed of the splits, and of an imputer that learns.
     """
 
-    def __init__(
-        self,
-        folder: str,
-        sets: Sequence[str] = ("a",),
-        view: str = "imputed",
-        imputer: str = "locf",
-        pickle: str | None = None,
-        descriptors: bool = False,
-        transform: str = "standard",
-        clip: float | None = None,
-        outputs: int = 1,
-        test: float = 0.2,
-        validation: float | str = 0.2,
-        scaling: str = "train",
-        split_seed: int = 0,
-        **batches: Any,
-    ):
-        super().__init__(**batches)
-        self.sets = sets
-        self.folder, self.view, self.imputer, self.pickle = Path(folder), view, imputer, pickle
-        self.descriptors, self.transform, self.clip, self.outputs = descriptors, transform, clip, outputs
-        self.test, self.validation, self.scaling, self.split_seed = test, validation, scaling, split_seed
-        if pickle and view != "imputed":
-            raise UserError(f"data.pickle={pickle}: is an imputed data set, and data.view={view} is made from raw records")
+    folder: Path  # folder with the raw files, or with a folder ``physionet2012`` that has them
+    sets: Sequence[str] = ("a",)  # sets of the challenge whose stays are taken together
+    view: str = "imputed"  # ``imputed``, ``masked`` or ``summaries``
+    imputer: str = "locf"  # imputer of the imputed view
+    # file in the documented layout, with its own splits; null is the file of stage 1, made if it is absent
+    pickle: str | None = None
+    descriptors: bool = False  # add age, gender, height and type of unit to the inputs
+    # transform of the masked view's variables before they are standardised: ``standard`` is none, ``normal_scores`` maps
+    # the quantiles of train to a normal distribution
+    transform: str = "standard"
+    clip: float | None = None  # largest magnitude of a standardised input; the records hold absurd outliers
+    outputs: int = 1  # 1, a logit of death, or 2, one for each outcome, as in the source
+    test: float = 0.2  # fraction of the stays
+    validation: float | str = 0.2  # fraction of the remaining stays, or ``test`` to validate on the test stays
+    scaling: str = "train"  # stays that means and standard deviations come from: train, all, or none
+    split_seed: int = 0  # seed of the splits, and of an imputer that learns
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.folder = Path(self.folder)
+        if self.pickle and self.view != "imputed":
+            raise UserError(
+                f"data.pickle={self.pickle}: is an imputed data set, and data.view={self.view} is made from raw records"
+            )
 
     def load(self) -> dict[str, Split]:
         return self.from_pickle() if self.view == "imputed" else self.from_records()

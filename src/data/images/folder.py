@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from src.errors import UserError
 DRAWN = {"val": "validation", "test": "test"}
 
 
+@dataclass(kw_only=True, eq=False)
 class Folder(Images):
     """Images in a folder with one folder for each class; or in a folder without, to be named by ImageNet's classes.
 
@@ -27,32 +28,19 @@ class Folder(Images):
 
     Folders named train and val, test or both are the splits (as :func:`src.data.images.decoding.divided` recognises them),
     with one folder in each for each class; a split that has no folder is drawn from train.
-
-    Args:
-        path: Path of the folder.
-        test: Fraction of the images, stratified.
-        resize_size: Length in pixels that the shorter side of an image is resized to.
-        crop_size: Side in pixels of the square that is then cut out of the middle.
-        squash: Resize both sides to ``resize_size``, whatever the proportions.
-        unreadable: ``skip`` or ``refuse`` files that are not images, damaged or too large.
-        top: Number of classes listed for each image of a folder without classes.
-        images: Arguments of :class:`Images`.
     """
 
-    def __init__(
-        self,
-        path: str,
-        test: float = 0.2,
-        resize_size: int = 232,
-        crop_size: int = 224,
-        squash: bool = False,
-        unreadable: str = "skip",
-        top: int = 3,
-        **images: Any,
-    ):
-        super().__init__(**images)
-        self.path, self.test, self.unreadable, self.top = Path(path), test, unreadable, top
-        self.form = Form(resize_size, crop_size, squash)
+    path: Path  # path of the folder
+    test: float = 0.2  # fraction of the images, stratified
+    resize_size: int = 232  # length in pixels that the shorter side of an image is resized to
+    crop_size: int = 224  # side in pixels of the square that is then cut out of the middle
+    squash: bool = False  # resize both sides to ``resize_size``, whatever the proportions
+    unreadable: str = "skip"  # ``skip`` or ``refuse`` files that are not images, damaged or too large
+    top: int = 3  # number of classes listed for each image of a folder without classes
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.path, self.form = Path(self.path), Form(self.resize_size, self.crop_size, self.squash)
 
     def setup(self, stage: str = "fit") -> None:
         if decoding.classes(self.path):

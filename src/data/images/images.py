@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -87,42 +88,25 @@ class Feed(nn.Module):
         return x, y
 
 
+@dataclass(kw_only=True, eq=False)
 class Images(InMemory):
-    """Images of one size. A subclass returns them in ``images``.
+    """Images of one size. A subclass returns them in ``images``."""
 
-    Args:
-        validation: Fraction of the training images, stratified, or ``test`` to validate on the test images.
-        split_seed: Seed of the splits.
-        normalize: Standardise channels by mean and standard deviation of the training images; otherwise numbers are from 0
-            to 1.
-        resize: Height and width that a network reads; null for their own.
-        crop: Pixels of black around an image out of which a random part of its own size is cut.
-        flip: Mirror images, left and right, half of the time.
-        rotation: Largest rotation, degrees.
-        color: Largest change of brightness, contrast and saturation, as a fraction.
-        erasing: Probability that a rectangle is blanked out.
-        mix: ``mixup`` or ``cutmix``: mix the images and classes of a batch.
-    """
+    validation: float | str = 0.2  # fraction of the training images, stratified, or ``test`` to validate on the test images
+    split_seed: int = 0  # seed of the splits
+    # standardise channels by mean and standard deviation of the training images; otherwise numbers are from 0 to 1
+    normalize: bool = False
+    resize: int | None = None  # height and width that a network reads; null for their own
+    crop: int = 0  # pixels of black around an image out of which a random part of its own size is cut
+    flip: bool = False  # mirror images, left and right, half of the time
+    rotation: float = 0.0  # largest rotation, degrees
+    color: float = 0.0  # largest change of brightness, contrast and saturation, as a fraction
+    erasing: float = 0.0  # probability that a rectangle is blanked out
+    mix: str | None = None  # ``mixup`` or ``cutmix``: mix the images and classes of a batch
 
-    def __init__(
-        self,
-        validation: float | str = 0.2,
-        split_seed: int = 0,
-        normalize: bool = False,
-        resize: int | None = None,
-        crop: int = 0,
-        flip: bool = False,
-        rotation: float = 0.0,
-        color: float = 0.0,
-        erasing: float = 0.0,
-        mix: str | None = None,
-        **batches: Any,
-    ):
-        super().__init__(**batches)
-        self.form: decoding.Form | None = None  # of images read from files; None: the shape of the data set
-        self.unreadable = "skip"
-        self.validation, self.split_seed, self.normalize, self.resize = validation, split_seed, normalize, resize
-        self.crop, self.flip, self.rotation, self.color, self.erasing, self.mix = crop, flip, rotation, color, erasing, mix
+    unreadable: str = "skip"  # ``skip`` or ``refuse`` files that are not images, damaged or too large
+    # of images read from files; None: the shape of the data set
+    form: decoding.Form | None = field(default=None, init=False)
 
     def images(self) -> Labelled:
         """Return all images with their classes."""
@@ -222,17 +206,11 @@ def taken(x: Tensor, rows: np.ndarray) -> Tensor:
     return x[first:end] if np.array_equal(rows, np.arange(first, end)) else x[rows]
 
 
+@dataclass(kw_only=True, eq=False)
 class Digits(Images):
-    """scikit-learn's 1,797 handwritten digits of 8 × 8 pixels, which need no download.
+    """scikit-learn's 1,797 handwritten digits of 8 × 8 pixels, which need no download."""
 
-    Args:
-        test: Fraction of the images, stratified.
-        images: Arguments of :class:`Images`.
-    """
-
-    def __init__(self, test: float = 0.2, **images: Any):
-        super().__init__(**images)
-        self.test = test
+    test: float = 0.2  # fraction of the images, stratified
 
     def images(self) -> Labelled:
         digits = load_digits()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,17 +13,11 @@ from src.data.images import mnist_cifar_files
 from src.data.images.images import Images, Labelled
 
 
+@dataclass(kw_only=True, eq=False)
 class Published(Images):
-    """Images whose publishers have split them into train and test.
+    """Images whose publishers have split them into train and test."""
 
-    Args:
-        folder: Folder of the files.
-        images: Arguments of :class:`Images`.
-    """
-
-    def __init__(self, folder: str = "data", **images: Any):
-        super().__init__(**images)
-        self.folder = Path(folder)
+    folder: str = "data"  # folder of the files
 
     def arrays(self) -> mnist_cifar_files.Arrays:
         """Return the content of the files."""
@@ -40,20 +34,14 @@ class MNIST(Published):
     """Handwritten digits of 28 × 28 grey pixels, 60,000 for train and 10,000 for test."""
 
     def arrays(self) -> mnist_cifar_files.Arrays:
-        return mnist_cifar_files.mnist(self.folder)
+        return mnist_cifar_files.mnist(Path(self.folder))
 
 
+@dataclass(kw_only=True, eq=False)
 class CIFAR100(Published):
-    """Photographs of 32 × 32 pixels in colour, 50,000 for train and 10,000 for test.
+    """Photographs of 32 × 32 pixels in colour, 50,000 for train and 10,000 for test."""
 
-    Args:
-        fine: Predict the 100 classes; false predicts their 20 groups.
-        published: Arguments of :class:`Published`.
-    """
-
-    def __init__(self, fine: bool = True, **published: Any):
-        super().__init__(**published)
-        self.fine = fine
+    fine: bool = True  # predict the 100 classes; false predicts their 20 groups
 
     def arrays(self) -> mnist_cifar_files.Arrays:
-        return mnist_cifar_files.cifar100(self.folder, self.fine)
+        return mnist_cifar_files.cifar100(Path(self.folder), self.fine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,74 +17,52 @@ from src.data.series import dates, reading
 from src.errors import UserError
 
 
+@dataclass(kw_only=True, eq=False)
 class Forecast(InMemory):
     """A series, split by time: the last ``test`` of its rows are test, the last ``validation`` of the others validation.
 
     One sample is ``lags`` rows of ``features``, oldest first: (lags, features). Its targets are the ``horizon`` values of
     ``target`` that follow, or with ``every_step`` those that follow each of its steps: (lags + horizon - 1,). Windows are
     views of the series, so that memory does not grow with ``lags``.
-
-    Args:
-        path: Path of the CSV file.
-        target: Column to predict.
-        features: Columns that the windows hold; null is the target alone, and lets a forecast feed on itself.
-        date: Column of dates, in order, oldest or newest first; null numbers the rows.
-        date_format: Format of the dates, as for ``strptime`` (%d.%m.%Y); null reads dates that need no guess: they have a
-            year of four digits, and begin with it or name the month.
-        freq: Frequency of the dates as pandas names it (``D``, ``MS``); null infers it.
-        missing: Treatment of missing dates and values: refuse, previous (the value before), or interpolate.
-        replace: Corrected values of the target, by date (or row number); of new rows, those by date.
-        windows: ``fixed`` lengths, or ``prefixes``: to train on, ``ends`` random ends and from each the last 1, 2, …,
-            ``lags`` steps before it, padded with zeros at their end (the way of seed 001).
-        lags: Steps of a window; of prefixes, the most.
-        horizon: Values predicted at once.
-        every_step: Train on targets at every step, for networks that predict there.
-        ends: Random ends of the prefixes.
-        season: Steps of a season: the unit of MASE, and the period of the seasonal naive forecast.
-        test: Fraction of all rows.
-        validation: Fraction of the other rows, or ``test`` to validate on the test rows.
-        scaling: Rows that mean and standard deviation come from: train (without validation), all, or none.
-        origins: Rows of test, evenly spread, from which a recursive forecast starts.
-        roll_out: Steps of the recursive forecast from each origin; null forecasts up to the next origin.
-        split_seed: Seed of the random ends.
     """
 
-    def __init__(
-        self,
-        path: str | Path | None,
-        target: str,
-        features: list[str] | None = None,
-        date: str | None = None,
-        date_format: str | None = None,
-        freq: str | None = None,
-        missing: str = "refuse",
-        replace: dict[Any, float] | None = None,
-        windows: str = "fixed",
-        lags: int = 24,
-        horizon: int = 1,
-        every_step: bool = True,
-        ends: int = 5,
-        season: int = 1,
-        test: float = 0.3,
-        validation: float | str = 0.2,
-        scaling: str = "train",
-        origins: int = 1,
-        roll_out: int | None = None,
-        split_seed: int = 0,
-        **batches: Any,
-    ):
-        super().__init__(**batches)
-        if path is None:
+    path: Path  # path of the CSV file
+    target: str  # column to predict
+    # columns that the windows hold; null is the target alone, and lets a forecast feed on itself
+    features: list[str] = field(default_factory=list)
+    date: str | None = None  # column of dates, in order, oldest or newest first; null numbers the rows
+    # format of the dates, as for ``strptime`` (%d.%m.%Y); null reads dates that need no guess: they have a year of four
+    # digits, and begin with it or name the month
+    date_format: str | None = None
+    freq: str | None = None  # frequency of the dates as pandas names it (``D``, ``MS``); null infers it
+    missing: str = "refuse"  # treatment of missing dates and values: refuse, previous (the value before), or interpolate
+    # corrected values of the target, by date (or row number); of new rows, those by date
+    replace: dict[Any, float] = field(default_factory=dict)
+    # ``fixed`` lengths, or ``prefixes``: to train on, ``ends`` random ends and from each the last 1, 2, …, ``lags`` steps
+    # before it, padded with zeros at their end (the way of seed 001)
+    windows: str = "fixed"
+    lags: int = 24  # steps of a window; of prefixes, the most
+    horizon: int = 1  # values predicted at once
+    every_step: bool = True  # train on targets at every step, for networks that predict there
+    ends: int = 5  # random ends of the prefixes
+    season: int = 1  # steps of a season: the unit of MASE, and the period of the seasonal naive forecast
+    test: float = 0.3  # fraction of all rows
+    validation: float | str = 0.2  # fraction of the other rows, or ``test`` to validate on the test rows
+    scaling: str = "train"  # rows that mean and standard deviation come from: train (without validation), all, or none
+    origins: int = 1  # rows of test, evenly spread, from which a recursive forecast starts
+    roll_out: int | None = None  # steps of the recursive forecast from each origin; null forecasts up to the next origin
+    split_seed: int = 0  # seed of the random ends
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.path is None:
             raise UserError("data.path: is missing; give a file, as in data.path=series.csv")
-        self.path, self.target, self.features = Path(path), target, list(features or [target])
-        self.date, self.freq, self.missing, self.replace = date, freq, missing, replace or {}
-        self.date_format, self.texts = date_format, (date,) if date else ()
-        self.prefixes, self.lags, self.horizon, self.ends, self.season = windows == "prefixes", lags, horizon, ends, season
-        self.every_step = every_step or self.prefixes
-        self.test, self.validation, self.scaling, self.split_seed = test, validation, scaling, split_seed
-        self.origins, self.roll_out = origins, roll_out
-        self.columns = list(dict.fromkeys([*self.features, target]))
-        self.alone = self.columns == self.features == [target]
+        self.path, self.features = Path(self.path), list(self.features or [self.target])
+        self.texts = (self.date,) if self.date else ()
+        self.prefixes = self.windows == "prefixes"
+        self.every_step = self.every_step or self.prefixes
+        self.columns = list(dict.fromkeys([*self.features, self.target]))
+        self.alone = self.columns == self.features == [self.target]
 
     def load(self) -> dict[str, Split]:
         frame, notes = reading.read(self.path, [*self.columns, *self.texts], self.texts)
@@ -122,7 +101,7 @@ class Forecast(InMemory):
             every_step=self.every_step,
             naive=float(np.abs(train[self.season :] - train[: -self.season]).mean()),
         )
-        windows = {name: self.windows(start, end) for name, (start, end) in self.ends_of.items()}
+        windows = {name: self.fixed(start, end) for name, (start, end) in self.ends_of.items()}
         return windows | ({"train": self.random_prefixes(self.ends_of["train"][1])} if self.prefixes else {})
 
     def check_length(self, rows: int) -> None:
@@ -145,7 +124,7 @@ class Forecast(InMemory):
         values = (series[columns].to_numpy() - self.scaler.mean_[places]) / self.scaler.scale_[places]
         return torch.from_numpy(values).float().contiguous()  # row by row, as windows are read
 
-    def windows(self, start: int, end: int) -> Split:
+    def fixed(self, start: int, end: int) -> Split:
         """Return all windows whose first target is row ``start`` or later and whose last is before ``end``: views."""
         first, last = start - self.lags, end - self.horizon - self.lags + 1  # first rows of the windows themselves
         back = self.lags if self.every_step else 1  # steps of a window that have targets
@@ -191,5 +170,6 @@ class Forecast(InMemory):
 class Passengers(Forecast):
     """Monthly totals of international airline passengers, thousands, January 1949 to December 1960 (Box and Jenkins)."""
 
-    def __init__(self, path: str | None = None, **options: Any):
-        super().__init__(path or Path(__file__).parents[1] / "files" / "AirPassengers.csv", **options)
+    def __post_init__(self) -> None:
+        self.path = self.path or Path(__file__).parents[1] / "files" / "AirPassengers.csv"
+        super().__post_init__()

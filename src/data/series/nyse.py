@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,39 +18,30 @@ from src.errors import UserError
 DAYS = ["fri", "mon", "thur", "tues", "wed"]
 
 
+@dataclass(kw_only=True, eq=False)
 class NYSE(InMemory):
     """Daily trading at the New York Stock Exchange, 3 December 1962 to 31 December 1986 (ISLP, sections 10.5.2, 10.9.6).
 
     One sample is ``lags`` days of ``features``, oldest first: (lags, features); its target is ``target`` on the day after.
     With ``day_of_week`` the lags are flattened and the one-hot day of the target joins them: (lags * features + 5,).
     Train and test are the file's own; validation is the last part of train.
-
-    Args:
-        features: Columns that the windows hold.
-        target: Column to predict.
-        lags: Days in a window.
-        day_of_week: Add the day to be predicted to the inputs.
-        scaling: Rows that the features' mean and standard deviation come from: train (without validation), all, or none.
-        validation: Fraction of the training days, or ``test`` to validate on the test days as the source does.
     """
+
+    features: list[str]  # columns that the windows hold
+    target: str  # column to predict
+    lags: int = 5  # days in a window
+    day_of_week: bool = False  # add the day to be predicted to the inputs
+    # rows that the features' mean and standard deviation come from: train (without validation), all, or none
+    scaling: str = "train"
+    # fraction of the training days, or ``test`` to validate on the test days as the source does
+    validation: float | str = 0.2
 
     texts = ("date",)
     FILE = Path(__file__).parents[1] / "files" / "NYSE.csv"
 
-    def __init__(
-        self,
-        features: list[str],
-        target: str,
-        lags: int = 5,
-        day_of_week: bool = False,
-        scaling: str = "train",
-        validation: float | str = 0.2,
-        **batches: Any,
-    ):
-        super().__init__(**batches)
-        self.features, self.target, self.lags, self.day_of_week = list(features), target, lags, day_of_week
-        self.scaling, self.validation = scaling, validation
-        self.columns = list(dict.fromkeys([*self.features, target]))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.columns = list(dict.fromkeys([*self.features, self.target]))
         series = pd.read_csv(self.FILE, nrows=1).columns.drop(["date", "day_of_week", "train"])
         if absent := [column for column in self.columns if column not in series]:
             raise UserError(f"data: {self.FILE.name} has no series {', '.join(absent)}; choose from: {', '.join(series)}")

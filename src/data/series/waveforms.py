@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -23,55 +23,39 @@ KINDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+@dataclass(kw_only=True, eq=False)
 class Waveforms(InMemory):
     """Waves of several kinds with Gaussian noise, to be classified: the course sheet's sine against square.
 
     One sample is a wave, or a part of it: (steps, 1). With the defaults of ``conf/data`` the numbers are the sheet's, to the
     last digit: its order of drawing, its seed, its split.
-
-    Args:
-        waves: Kinds to generate, the same number of each.
-        samples: Waves in all.
-        steps: Steps of a wave as generated; it covers ``frequency`` periods.
-        noise: Standard deviation of the noise, added to waves between -1 and 1.
-        phase: Largest random shift, as a fraction of a period.
-        frequency: Periods per wave: one number, or the two ends of a range from which each wave draws its own.
-        length: Steps to keep: the first ones, or with zeros added at the end where a wave has fewer; null keeps all.
-        window: Steps of the pieces that every wave is cut into, each a sample of its own; null leaves the waves whole. The
-            pieces of one wave stay in one split.
-        stride: Steps from one piece to the next.
-        test: Fraction of the waves.
-        validation: Fraction of all waves, or ``test`` to validate on the test waves.
-        scaling: Waves whose largest magnitude divides all: train, all (the sheet's way), or none.
-        split_seed: Seed of the generator and the splits.
     """
 
-    def __init__(
-        self,
-        waves: list[str],
-        samples: int = 1200,
-        steps: int = 200,
-        noise: float = 0.15,
-        phase: float = 0.0,
-        frequency: float | list[float] = 1.0,
-        length: int | None = None,
-        window: int | None = None,
-        stride: int = 1,
-        test: float = 0.15,
-        validation: float | str = 0.15,
-        scaling: str = "train",
-        split_seed: int = 7,
-        **batches: Any,
-    ):
-        super().__init__(**batches)
-        self.waves, self.samples, self.steps, self.noise, self.phase = list(waves), samples, steps, noise, phase
-        self.frequency = np.broadcast_to(np.asarray(frequency, dtype=float), 2)
-        self.length, self.window, self.stride = length or steps, window, stride
-        self.test, self.validation, self.scaling, self.split_seed = test, validation, scaling, split_seed
-        if window and window > self.length:
-            raise UserError(f"data.window={window}: is longer than the {self.length} steps of a wave")
-        if samples < 2 * len(self.waves):
-            raise UserError(f"data.samples={samples}: too few for two waves of each of {len(self.waves)} kinds")
+    waves: list[str]  # kinds to generate, the same number of each
+    samples: int = 1200  # waves in all
+    steps: int = 200  # steps of a wave as generated; it covers ``frequency`` periods
+    noise: float = 0.15  # standard deviation of the noise, added to waves between -1 and 1
+    phase: float = 0.0  # largest random shift, as a fraction of a period
+    # periods per wave: one number, or the two ends of a range from which each wave draws its own
+    frequency: float | list[float] = 1.0
+    # steps to keep: the first ones, or with zeros added at the end where a wave has fewer; null keeps all
+    length: int | None = None
+    # steps of the pieces that every wave is cut into, each a sample of its own; null leaves the waves whole. The pieces of
+    # one wave stay in one split
+    window: int | None = None
+    stride: int = 1  # steps from one piece to the next
+    test: float = 0.15  # fraction of the waves
+    validation: float | str = 0.15  # fraction of all waves, or ``test`` to validate on the test waves
+    scaling: str = "train"  # waves whose largest magnitude divides all: train, all (the sheet's way), or none
+    split_seed: int = 7  # seed of the generator and the splits
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.size = self.length or self.steps
+        if self.window and self.window > self.size:
+            raise UserError(f"data.window={self.window}: is longer than the {self.size} steps of a wave")
+        if self.samples < 2 * len(self.waves):
+            raise UserError(f"data.samples={self.samples}: too few for two waves of each of {len(self.waves)} kinds")
 
     def load(self) -> dict[str, Split]:
         random = np.random.RandomState(self.split_seed)  # the sheet's generator
@@ -111,7 +95,7 @@ class Waveforms(InMemory):
 
     def wave(self, kind: str, random: np.random.RandomState) -> np.ndarray:
         """Return a noisy wave (steps,). Options at their defaults draw no random number, to reproduce the sheet's waves."""
-        low, high = self.frequency
+        low, high = np.broadcast_to(np.asarray(self.frequency, dtype=float), 2)
         periods = random.uniform(low, high) if low < high else low
         shift = 2 * np.pi * random.uniform(0, self.phase) if self.phase else 0.0
         angle = np.linspace(0, 2 * np.pi * periods, self.steps) + shift
@@ -119,9 +103,8 @@ class Waveforms(InMemory):
 
     def pieces(self, signals: Tensor) -> Tensor:
         """Cut scaled waves (n, steps) to size: (n, pieces, steps, 1)."""
-        padded = torch.nn.functional.pad(signals, (0, max(0, self.length - signals.shape[1])))[:, : self.length]
-        size = self.window or self.length
-        return padded.unfold(1, size, self.stride).unsqueeze(-1)
+        padded = torch.nn.functional.pad(signals, (0, max(0, self.size - signals.shape[1])))[:, : self.size]
+        return padded.unfold(1, self.window or self.size, self.stride).unsqueeze(-1)
 
     def encode(self, frame: pd.DataFrame) -> tuple[Tensor, pd.Index]:
         """Encode one wave per row, as the network reads it: a column ``step_0, step_1, …`` for each step, not yet scaled."""

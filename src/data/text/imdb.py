@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +24,21 @@ from src.errors import UserError
 CLASSES = ("negative", "positive")
 
 
+@dataclass(kw_only=True, eq=False)
 class Reviews(InMemory):
     """25,000 reviews for training, with validation, and 25,000 for testing; half of each are positive.
 
     Words are numbered as Keras does: 0 is padding, 1 begins each text, 2 stands for a word outside of the vocabulary, and
     the n-th most frequent word is n + 3. A subclass turns them into inputs in ``fit`` and ``inputs``.
-
-    Args:
-        folder: Folder with ``imdb/imdb.npz`` and ``imdb/imdb_word_index.json``.
-        vocabulary: Largest number of words, with the four reserved numbers; null takes all 88,588.
-        validation: Fraction of the training reviews, stratified, or ``test`` to validate on the test reviews.
-        split_seed: Seed of that split.
     """
 
-    texts = ("text",)
+    folder: str  # folder with ``imdb/imdb.npz`` and ``imdb/imdb_word_index.json``
+    vocabulary: int | None = 10_003  # largest number of words, with the four reserved numbers; null takes all 88,588
+    # fraction of the training reviews, stratified, or ``test`` to validate on the test reviews
+    validation: float | str = 0.08
+    split_seed: int = 0  # seed of that split
 
-    def __init__(
-        self,
-        folder: str,
-        vocabulary: int | None = 10_003,
-        validation: float | str = 0.08,
-        split_seed: int = 0,
-        **batches: Any,
-    ):
-        super().__init__(**batches)
-        self.folder, self.vocabulary = Path(folder), vocabulary
-        self.validation, self.split_seed = validation, split_seed
+    texts = ("text",)
 
     def fit(self, train: Texts) -> tuple[Spec, Any]:
         """Learn from the training texts what :meth:`inputs` needs; return the spec and their inputs."""
@@ -59,7 +49,7 @@ class Reviews(InMemory):
         raise NotImplementedError
 
     def load(self) -> dict[str, Split]:
-        path, index = keras_files.find(self.folder)
+        path, index = keras_files.find(Path(self.folder))
         self.index = keras_files.read_index(index)
         self.words = keras_files.vocabulary(self.index, self.vocabulary)
         (train, train_labels), (test, test_labels) = keras_files.read(path).values()
@@ -99,20 +89,14 @@ class Reviews(InMemory):
         return [word for word in dict.fromkeys(keras_files.split(text)) if word not in vocabulary]
 
 
+@dataclass(kw_only=True, eq=False)
 class IMDB(Reviews):
-    """Reviews as sequences of word numbers, cut to their last words.
+    """Reviews as sequences of word numbers, cut to their last words."""
 
-    Args:
-        folder: See :class:`Reviews`.
-        longest: Number of last words of a review that are kept.
-        pad_to: Lengths are padded in front to a multiple of this; the value of ``longest`` pads all to one length, as the
-            source does.
-        reviews: Arguments of :class:`Reviews`.
-    """
-
-    def __init__(self, folder: str, longest: int = 500, pad_to: int = 25, **reviews: Any):
-        super().__init__(folder, **reviews)
-        self.longest, self.pad_to = longest, pad_to
+    longest: int = 500  # number of last words of a review that are kept
+    # lengths are padded in front to a multiple of this; the value of ``longest`` pads all to one length, as the source
+    # does
+    pad_to: int = 25
 
     def fit(self, train: Texts) -> tuple[Spec, Sequences]:
         spec = Spec(
@@ -130,20 +114,15 @@ class IMDB(Reviews):
         return Sequences(torch.from_numpy(texts.words), torch.from_numpy(texts.ends), self.longest, self.pad_to)
 
 
+@dataclass(kw_only=True, eq=False)
 class IMDBBags(Reviews):
-    """Reviews as bags: a sparse row with a column for each word number, and for n-grams of them.
+    """Reviews as bags: a sparse row with a column for each word number, and for n-grams of them."""
 
-    Args:
-        folder: See :class:`Reviews`.
-        ngrams: Longest runs of words that have columns.
-        min_count: Smallest number of occurrences in the training reviews that gives an n-gram of two words or more a column.
-        weighting: ``binary`` (0 or 1), ``counts``, or ``tfidf`` (scikit-learn's, fitted to the training reviews).
-        reviews: Arguments of :class:`Reviews`.
-    """
-
-    def __init__(self, folder: str, ngrams: int = 1, min_count: int = 2, weighting: str = "binary", **reviews: Any):
-        super().__init__(folder, **reviews)
-        self.ngrams, self.min_count, self.weighting = ngrams, min_count, weighting
+    ngrams: int = 1  # longest runs of words that have columns
+    # smallest number of occurrences in the training reviews that gives an n-gram of two words or more a column
+    min_count: int = 2
+    # ``binary`` (0 or 1), ``counts``, or ``tfidf`` (scikit-learn's, fitted to the training reviews)
+    weighting: str = "binary"
 
     def fit(self, train: Texts) -> tuple[Spec, Bags]:
         self.runs: list[np.ndarray] = []
