@@ -14,9 +14,10 @@ from src.errors import UserError
 from src.runs import history, result
 
 CHOICES = ["data", "model", "protocol"]
-SEEDS = ("seed", "data.split_seed")
-COLUMNS = [*CHOICES, "error", "seed", "split_seed", "honest", "monitor", "fingerprint", "parameters", "seconds.total"]
-FIGURES = ("test.", "best.", "last.", "documented.", "parameters", "seconds.")
+SEEDS = ("seed", "data.split_seed", "data.fold")
+REPEATS = ["seed", "split_seed", "fold"]  # columns in which the runs of one experiment differ
+COLUMNS = [*CHOICES, *REPEATS, "error", "honest", "monitor", "fingerprint", "parameters", "seconds.total"]
+FIGURES = ("test.", "best.", "last.", "documented.", "parameters", "seconds.", "fold", "rows.")
 
 
 def collect(folders: list[Path], begun: bool = True) -> pd.DataFrame:
@@ -53,7 +54,7 @@ def collect(folders: list[Path], begun: bool = True) -> pd.DataFrame:
     tested = runs.filter(regex=r"^test\.").notna().any(axis=1)
     runs["reason"] = list(map(exclusion, runs["status"], runs["error"], tested, runs["settings"]))
     runs["experiment"] = experiments(runs)
-    same = runs.loc[runs["reason"] == "", ["experiment", "seed", "split_seed", "fingerprint"]]
+    same = runs.loc[runs["reason"] == "", ["experiment", *REPEATS, "fingerprint"]]
     runs["repeated"] = same.duplicated(keep="last").reindex(runs.index, fill_value=False)  # the last one is the newest
     return runs.drop(columns="damage")
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import pandas as pd
 
 from src.errors import UserError, nearest
-from src.reporting.collect import CHOICES, aggregate, changed, counted
+from src.reporting.collect import CHOICES, REPEATS, aggregate, changed, counted
 from src.reporting.tables import pm, signed
 from src.runs import history
 
@@ -145,11 +146,8 @@ def validation(runs: pd.DataFrame, metric: str) -> pd.Series:
 
 def monitored(runs: pd.DataFrame) -> pd.Series:
     """Return the best value of each run's monitored metric."""
-    values = pd.Series(float("nan"), runs.index)
-    for monitor in runs["monitor"].dropna().unique():
-        if f"best.{monitor}" in runs:
-            values = values.mask(runs["monitor"] == monitor, runs[f"best.{monitor}"])
-    return values
+    values = [runs[f"best.{name}"][run] if f"best.{name}" in runs else math.nan for run, name in runs["monitor"].items()]
+    return pd.Series(values, runs.index, dtype=float)
 
 
 def metric_by_group(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -165,23 +163,23 @@ def metric_by_group(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def describe(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Describe each group of runs in one row; see :class:`Comparison`."""
-    rows = {}
-    for name, group in runs.groupby("group", sort=False):
-        settings = pd.DataFrame([changed(own) for own in group["settings"]]).fillna("default")
-        monitor = group["monitor"].iloc[0] if group["monitor"].nunique() == 1 else SEVERAL
-        rows[name] = {
-            "runs": len(group),
-            "seeds": len(group[["seed", "split_seed"]].drop_duplicates()),
-            "honest": bool(group["honest"].all()),
-            "validation": group["validation"].mean(),
-            "monitor": monitor,
-            "monitored": float("nan") if monitor == SEVERAL else group["monitored"].mean(),
-            "parameters_min": group["parameters"].min(),
-            "parameters_max": group["parameters"].max(),
-            "seconds": group["seconds.total"].mean(),
-            "differing": [key for key in settings if settings[key].nunique() > 1 and key not in keys],
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    groups = runs.groupby("group", sort=False)
+    table = groups.agg(
+        runs=("run", "size"),
+        honest=("honest", "all"),
+        validation=("validation", "mean"),
+        monitor=("monitor", lambda names: names.iloc[0] if names.nunique() == 1 else SEVERAL),
+        monitored=("monitored", "mean"),
+        parameters_min=("parameters", "min"),
+        parameters_max=("parameters", "max"),
+        seconds=("seconds.total", "mean"),
+    )
+    table["monitored"] = table["monitored"].where(table["monitor"] != SEVERAL)
+    table.insert(1, "seeds", runs[["group", *REPEATS]].drop_duplicates().groupby("group").size())
+    table["differing"] = [
+        [key for key in changed(dict.fromkeys(varied(group), "")) if key not in keys] for _, group in groups
+    ]
+    return table
 
 
 def rank(groups: pd.DataFrame, runs: pd.DataFrame, metric: str) -> tuple[str, str, bool]:
@@ -216,23 +214,25 @@ def notes(groups: pd.DataFrame, ranking: str) -> Iterator[str]:
 
 def differences(runs: pd.DataFrame) -> pd.Series:
     """Describe each run by its settings that not all of the runs have, with short keys where these are unambiguous."""
-    own = [changed(settings) for settings in runs["settings"]]
-    common = set.intersection(*(set(settings.items()) for settings in own))
-    keys = {key for settings in own for key in settings}
-    last = {key: re.sub(r".*\.(?=[^._])|.*\.(?=[^.]+\._)", "", key) for key in keys}  # _target_ alone has no meaning
-    names = list(last.values())
-    short = {key: name if names.count(name) == 1 else key for key, name in last.items()}
+    names = short(sorted(changed(dict.fromkeys(varied(runs), ""))))
     texts = [
-        " ".join(f"{short[key]}={settings[key]}" for key in sorted(settings) if (key, settings[key]) not in common)
-        for settings in own
+        " ".join(f"{name}={settings[key]}" for key, name in names.items() if key in settings)
+        for settings in runs["settings"]
     ]
     fingerprints = runs["experiment"].str.extract(r"( fingerprint=\w+)$")[0].fillna("")
     return (pd.Series(texts, runs.index, dtype=str) + fingerprints).str.strip()
 
 
+def short(keys: Iterable[str]) -> dict[str, str]:
+    """Return the last part of each key, or the whole key where two keys have the same one."""
+    last = {key: re.sub(r".*\.(?=[^._])|.*\.(?=[^.]+\._)", "", key) for key in keys}  # _target_ alone has no meaning
+    names = list(last.values())
+    return {key: name if names.count(name) == 1 else key for key, name in last.items()}
+
+
 def varied(runs: pd.DataFrame) -> pd.DataFrame:
     """Return a column for each override in which the runs differ, ``default`` where a run does not set it."""
-    keys = sorted({key for settings in runs["settings"] for key in settings})
+    keys = dict.fromkeys(key for settings in runs["settings"] for key in settings)
     columns = {key: [settings.get(key, "default") for settings in runs["settings"]] for key in keys}
     return pd.DataFrame({key: values for key, values in columns.items() if len(set(values)) > 1}, runs.index)
 

@@ -16,7 +16,7 @@ from src.config.keys import neutral
 from src.errors import UserError
 from src.reporting import plots
 from src.reporting.comparison import Comparison, varied
-from src.reporting.plots import BLUE, GREY, ORANGE
+from src.reporting.plots import GREY
 from src.runs import history
 
 GROUPS = 30  # of a forest plot
@@ -57,39 +57,26 @@ def learning_curves(epochs: pd.DataFrame, ax: Axes, metric: str) -> Axes:
     return ax
 
 
-def forest(runs: pd.DataFrame, ax: Axes, metric: str, documented: pd.Series | None = None) -> Axes:
-    """Plot a metric of each group, the first on top: a dot per run, mean ± standard deviation, and the documented figure.
-
-    Args:
-        runs: One row per run, groups (column ``group``) in their order from the top.
-        ax: Axes to draw into.
-        metric: Column to plot.
-        documented: Documented figures by group; NaN where there is none.
-    """
-    groups = runs.groupby("group", sort=False, observed=True)[metric]
-    names = [str(name) for name in groups.groups]
-    for row, (_, values) in enumerate(groups):
-        ax.plot(values, [row] * len(values), ".", color=BLUE, alpha=0.35, label="one run" if row == 0 else None)
-        label = "mean ± standard deviation" if row == 0 else None
-        spread = values.std() if len(values) > 1 else None
-        ax.errorbar(values.mean(), row, xerr=spread, fmt="o", color=BLUE, markersize=5, capsize=3, label=label)
-    if documented is not None and (figures := documented.reindex(names).dropna()).size:
-        rows = [names.index(name) for name in figures.index]
-        ax.plot(figures, rows, "D", color=ORANGE, markersize=6, markerfacecolor="none", label="documented")
-    ax.set_yticks(range(len(names)), names, fontsize=7 if max(map(len, names)) > LONG else None)
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.grid(axis="x", color=GREY, alpha=0.2)
-    ax.set(xlabel=metric)
-    ax.legend(fontsize=8)
-    return ax
-
-
 def metrics_of(comparison: Comparison, ax: Axes) -> Axes:
-    """Plot the forest of a comparison's best groups."""
+    """Plot the test metric of a comparison's best groups, the best on top, with the documented figures."""
     best, label = comparison.groups.index[:GROUPS], f"test {comparison.metric} on {comparison.data}"
     runs = comparison.runs[comparison.runs["group"].isin(best)]
-    runs = runs.assign(group=pd.Categorical(runs["group"], best), **{label: runs[f"test.{comparison.metric}"]})
-    return forest(runs.sort_values("group", kind="stable"), ax, label, comparison.groups["documented"])
+    plots.spread(
+        runs.assign(group=pd.Categorical(runs["group"], best), **{label: runs[f"test.{comparison.metric}"]}),
+        ax,
+        label,
+        by="group",
+    )
+    documented = comparison.groups["documented"][best].dropna()
+    if len(documented):
+        ax.plot(
+            documented, best.get_indexer(documented.index), "D", color="black", markerfacecolor="none", label="documented"
+        )
+    ax.tick_params("y", labelsize=7 if max(best.str.len()) > LONG else None)
+    ax.set(xlabel=label, ylim=(len(best) - 0.5, -0.5))
+    ax.grid(axis="x", color=GREY, alpha=0.2)
+    ax.legend(fontsize=8)
+    return ax
 
 
 def curves_of(comparison: Comparison, ax: Axes) -> Axes:

@@ -75,15 +75,14 @@ def metrics_of_splits(result: dict[str, Any]) -> pd.DataFrame | None:
     test, documented, best = (result[name] or {} for name in ("test", "documented", "best"))
     if not test and not best:
         return None
-    names = dict.fromkeys([*test, *(name.partition("/")[2] for name in best if "/" in name)])
-    rows = []
-    for name in names:
-        both = name in test and name in documented and None not in (test[name], documented[name])
-        row = {"metric": name, "test": text(test.get(name)), "documented": text(documented.get(name))}
-        row["difference"] = signed(test[name] - documented[name]) if both else ""
-        rows.append(row | {f"{split} at the best epoch": text(best.get(f"{split}/{name}")) for split in ("val", "train")})
-    table = pd.DataFrame(rows)
-    return table.loc[:, table.ne("").any()]
+    names = list(dict.fromkeys([*test, *(name.partition("/")[2] for name in best if "/" in name)]))
+    columns = {"test": test, "documented": documented}
+    for split in ("val", "train"):
+        columns[f"{split} at the best epoch"] = {name: best.get(f"{split}/{name}") for name in names}
+    values = pd.DataFrame(columns, names, dtype=float)
+    table = values.map(text)
+    table.insert(2, "difference", (values["test"] - values["documented"]).map(signed))
+    return table.loc[:, table.ne("").any()].rename_axis("metric").reset_index()
 
 
 def text(value: float | None) -> str:
@@ -169,15 +168,9 @@ def differing(runs: pd.DataFrame) -> pd.DataFrame:
 def failed(runs: pd.DataFrame) -> pd.DataFrame:
     """List the runs that do not count, and why."""
     bad = runs[runs["reason"] != ""]
-    rows = [
-        {
-            "run": Path(run).name,
-            "reason": reason,
-            "set on the command line": " ".join(f"{key}={value}" for key, value in own.items()),
-        }
-        for run, reason, own in zip(bad["run"], bad["reason"], bad["settings"], strict=True)
-    ]
-    return pd.DataFrame(rows)
+    given = [" ".join(f"{key}={value}" for key, value in own.items()) for own in bad["settings"]]
+    names = [Path(run).name for run in bad["run"]]
+    return pd.DataFrame({"run": names, "reason": bad["reason"], "set on the command line": given})
 
 
 def listed(one: Comparison) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -216,14 +217,18 @@ def autocorrelation(series: pd.Series, ax: Axes, lags: int = 35) -> Axes:
 
 
 def spread(runs: pd.DataFrame, ax: Axes, metric: str = "test.r2", by: str = "model") -> Axes:
-    """Plot a metric by group: a dot per run, and the mean of each group as a bar."""
-    groups = runs.groupby(by)[metric]
-    order = groups.mean().sort_values().index
-    for row, name in enumerate(order):
+    """Plot a metric by group: a dot per run, and mean ± standard deviation. Categories keep their order, other groups have
+    that of their means.
+    """
+    groups = runs.groupby(by, observed=True)[metric]
+    means = groups.agg(["mean", "std"])
+    means = means if isinstance(runs[by].dtype, pd.CategoricalDtype) else means.sort_values("mean")
+    for row, name in enumerate(means.index):
         values = groups.get_group(name)
-        ax.plot(values, [row] * len(values), "o", alpha=0.5, color=BLUE)
-        ax.plot([values.mean()] * 2, [row - 0.25, row + 0.25], color=ORANGE)
-    ax.set_yticks(range(len(order)), [str(name) for name in order])
+        ax.plot(values, [row] * len(values), "o", alpha=0.35, color=BLUE, label=None if row else "one run")
+    bars: dict[str, Any] = {"fmt": "o", "color": ORANGE, "markersize": 5, "capsize": 3, "label": "mean ± standard deviation"}
+    ax.errorbar(means["mean"], range(len(means)), xerr=means["std"], **bars)
+    ax.set_yticks(range(len(means)), [str(name) for name in means.index])
     ax.set(xlabel=f"{metric} by {by}")
     return ax
 
@@ -231,13 +236,9 @@ def spread(runs: pd.DataFrame, ax: Axes, metric: str = "test.r2", by: str = "mod
 def setting(values: pd.Series, best: pd.Series, ax: Axes, name: str = "", metric: str = "val/loss") -> Axes:
     """Plot the best validation value of each job of a search by one setting; the axis is logarithmic above a decade."""
     numbers = pd.to_numeric(values, errors="coerce")
-    if numbers.notna().all():
-        ax.plot(numbers, best, "o", alpha=0.6, color=BLUE)
-        ax.set_xscale("log" if 0 < 10 * numbers.min() < numbers.max() else "linear")
-    else:
-        names = sorted(values.astype(str).unique())
-        ax.plot(values.astype(str).map(names.index), best, "o", alpha=0.6, color=BLUE)
-        ax.set_xticks(range(len(names)), names)
+    ax.plot(values.astype(str) if numbers.isna().any() else numbers, best, "o", alpha=0.6, color=BLUE)
+    if numbers.notna().all() and 0 < 10 * numbers.min() < numbers.max():
+        ax.set_xscale("log")
     ax.set(xlabel=name, ylabel=f"best {metric}")
     return ax
 

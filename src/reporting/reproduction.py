@@ -47,21 +47,13 @@ class Row(NamedTuple):
     """A pairing with its metrics and the three sweeps behind its figures.
 
     Attributes:
-        name: Name of the pairing, such as ``nyse_rnn``.
-        data: Name of the data set.
-        model: Name of the model with the overrides of both protocols.
-        metrics: Metrics, one line of the table each.
-        baseline: Name of the model that the pairing is compared to.
+        pairing: Entry of ``pairings`` in ``conf/reproduce.yaml``.
         documented: Documented figures by metric.
         command: Command that repeats both protocols.
         sweeps: Sweeps under the documented and the honest protocol, and that of the baseline.
     """
 
-    name: str
-    data: str
-    model: str
-    metrics: list[str]
-    baseline: str
+    pairing: dict[str, Any]
     documented: dict[str, Any]
     command: str
     sweeps: list[Sweep]
@@ -77,29 +69,23 @@ def row(pairing: dict[str, Any], folder: Path, repeats: int, data_dir: str) -> R
         data_dir: Override ``data_dir=…``, or an empty text for the default.
     """
     data, model, baseline = (pairing[key] for key in ("data", "model", "baseline"))
-    name, over, given = pairing["name"], pairing.get("over", "seed"), pairing.get("given", "").split()
-    count = pairing.get("repeats", repeats)
+    over, given, count = pairing.get("over", "seed"), pairing.get("given", "").split(), pairing.get("repeats", repeats)
     last = [data_dir] if data_dir else []
 
     def arguments(model: str, protocol: str, count: int, *more: str) -> list[str]:
         values = f"{over}={','.join(map(str, range(count)))}"
         return ["-m", f"data={data}", f"model={model}", f"protocol={protocol}", *more, values, *last]
 
-    sweeps = [
-        Sweep(
-            folder / name / protocol,
-            arguments(model, protocol, count, *given, *pairing.get(protocol, "").split()),
-            over,
-            count,
-        )
-        for protocol in PROTOCOLS
-    ]
+    sweeps = []
+    for protocol in PROTOCOLS:
+        own = arguments(model, protocol, count, *given, *pairing.get(protocol, "").split())
+        sweeps.append(Sweep(folder / pairing["name"] / protocol, own, over, count))
     sweeps.append(Sweep(folder / f"{data}_{baseline}" / "honest", arguments(baseline, "honest", 1), over, 1))
     both = [text for text in arguments(model, ",".join(PROTOCOLS), count, *given) if text != f"{over}=0"]
-    own = [f"({protocol}: `{pairing[protocol]}`)" for protocol in PROTOCOLS if protocol in pairing]
-    command = " ".join([f"`python -m src.train {shlex.join(both)}`", *own])
+    different = [f"({protocol}: `{pairing[protocol]}`)" for protocol in PROTOCOLS if protocol in pairing]
+    command = " ".join([f"`python -m src.train {shlex.join(both)}`", *different])
     documented = compose("train", [f"data={data}", f"model={model}", *given]).documented or {}
-    return Row(name, data, " ".join([model, *given]), pairing["metrics"], baseline, dict(documented), command, sweeps)
+    return Row(pairing, dict(documented), command, sweeps)
 
 
 def page(rows: list[Row], refused: dict[Path, str]) -> str:
@@ -114,19 +100,20 @@ def page(rows: list[Row], refused: dict[Path, str]) -> str:
     for row in rows:
         folders = [sweep.folder for sweep in row.sweeps]
         seconds = " / ".join(mean_seconds(runs[folder]) for folder in folders[:2])
-        for metric in row.metrics:
+        model = " ".join([row.pairing["model"], *row.pairing.get("given", "").split()])
+        for metric in row.pairing["metrics"]:
             figures = [spread(runs[folder], metric, refused[folder]) for folder in folders]
-            figures[2] += f" (`{row.baseline}`)"
-            first = [f"{row.data} `{row.model}`", metric, str(row.documented.get(metric, "-"))]
+            figures[2] += f" (`{row.pairing['baseline']}`)"
+            first = [f"{row.pairing['data']} `{model}`", metric, str(row.documented.get(metric, "-"))]
             lines.append(" | ".join([*first, *figures, seconds, row.command]))
-    every = pd.concat([part for part in runs.values() if len(part)] or [pd.DataFrame()])
+    every = pd.concat([part for part in runs.values() if len(part)] or list(runs.values()))
     return "\n".join([INTRODUCTION.format(**origin(every)), *(f"| {line} |" for line in lines), ""])
 
 
 def repeats(sweep: Sweep) -> pd.DataFrame:
     """Return the wanted repeats in the folder of a sweep; the newest of those with equal seeds."""
     if next(history.run_folders(sweep.folder), None) is None:
-        return pd.DataFrame()
+        return pd.DataFrame(columns=["error", "experiment", "seconds.total"])
     runs = collect.collect([sweep.folder], begun=False)
     wanted = runs[sweep.over.rpartition(".")[2]].isin(range(sweep.repeats)) & ~runs["repeated"]
     return runs[wanted | (runs["status"] == "unreadable")]
@@ -136,10 +123,9 @@ def origin(runs: pd.DataFrame) -> dict[str, Any]:
     """Describe the runs of the table and the machine."""
     names = ("python", "torch", "lightning", "scikit-learn")
     versions = {name: runs[f"versions.{name}"].dropna().iloc[:1].tolist() for name in names if f"versions.{name}" in runs}
-    seconds = runs["seconds.total"].sum() if "seconds.total" in runs else 0
     return {
         "runs": len(runs),
-        "hours": f"{seconds / 3600:.1f}",
+        "hours": f"{runs['seconds.total'].sum() / 3600:.1f}",
         "machine": f"{os.cpu_count()} cores ({processor()})",
         "versions": ", ".join(f"{name} {version[0]}" for name, version in versions.items() if version),
     }
@@ -157,12 +143,11 @@ def spread(runs: pd.DataFrame, metric: str, refused: str) -> str:
     column = f"test.{metric}"
     values = runs[column].where(collect.counted(runs)) if column in runs else pd.Series(dtype=float)
     if values.isna().all():
-        errors = list(runs["error"].dropna()) if "error" in runs else []
-        return f"not run: {(errors or [refused])[0]}".strip(": ")
+        return f"not run: {[*runs['error'].dropna(), refused][0]}".strip(": ")
     newest = runs[values.notna()].iloc[-1]["experiment"]  # the folder may hold another version of the experiment
     figures = collect.aggregate(values, runs["experiment"]).loc[newest]
     return pm(figures["mean"], figures["sd"]).replace("±", " ± ")
 
 
 def mean_seconds(runs: pd.DataFrame) -> str:
-    return f"{runs['seconds.total'].mean():.0f}" if "seconds.total" in runs and runs["seconds.total"].notna().any() else "-"
+    return f"{runs['seconds.total'].mean():.0f}" if runs["seconds.total"].notna().any() else "-"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
 from torch import Tensor, nn
 
 from src.data.datamodule import InMemory
@@ -18,19 +16,14 @@ from src.networks import Attends
 from src.reporting import plots
 from src.tasks.task import Task
 
-# Plots of the predictions for the test split, by task and name of the file; the nearest base class of a task counts. Classes
-# stand here by name, so that a run imports no task but its own.
-PLOTS: dict[str, dict[str, Callable[[pd.DataFrame, Axes], Axes]]] = {
-    "Regression": {"predicted_against_actual": plots.predicted_against_actual, "residuals": plots.residuals},
-    "Classification": {"confusion_matrix": plots.confusion_matrix},
-    "Forecasting": {"predicted_against_actual": plots.predicted_against_actual, "residuals": plots.residuals},
-    "Binary": {
-        "confusion_matrix": plots.confusion_matrix,
-        "roc": plots.roc,
-        "precision_recall": plots.precision_recall,
-        "calibration": plots.calibration,
-    },
-    "Reconstruction": {"reconstruction_error": plots.reconstruction_error},
+# Plots of the predictions for the test split by task, functions of src.reporting.plots and names of the files; the nearest
+# base class of a task counts. Classes stand here by name, so that a run imports no task but its own.
+PLOTS = {
+    "Regression": ["predicted_against_actual", "residuals"],
+    "Classification": ["confusion_matrix"],
+    "Forecasting": ["predicted_against_actual", "residuals"],
+    "Binary": ["confusion_matrix", "roc", "precision_recall", "calibration"],
+    "Reconstruction": ["reconstruction_error"],
 }
 
 
@@ -61,10 +54,9 @@ def draw(
     tasks = [kind.__name__ for kind in type(task).__mro__]
     if "Forecasting" in tasks:
         table = table.rename(columns=lambda name: name.removesuffix("_1"))  # of several steps ahead, the first
-    drawings = next((PLOTS[name] for name in tasks if name in PLOTS), {})
-    for name, drawing in drawings.items():
+    for name in next((PLOTS[name] for name in tasks if name in PLOTS), []):
         size = (12, 12) if name == "confusion_matrix" and len(data.spec.classes) > 30 else (6, 4)
-        plots.save(images / f"{name}.png", functools.partial(drawing, table), size)
+        plots.save(images / f"{name}.png", functools.partial(getattr(plots, name), table), size)
     network: Any = task.network
     if hasattr(getattr(network, "estimator", None), "path"):
         path = network.estimator.path({name: (network.frame(x[:]), y.numpy()) for name, (x, y, *_) in data.splits.items()})

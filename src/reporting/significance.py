@@ -1,4 +1,4 @@
-"""Significance of the difference between two groups of runs: paired over seeds, and paired over test rows."""
+"""Significance of the difference between two groups of runs: paired over seeds or folds, and paired over test rows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from src.config.schema import trains
 from src.errors import UserError
+from src.reporting.collect import REPEATS
 from src.reporting.comparison import Comparison
 from src.reporting.tables import figure, signed
 from src.runs import history, result
@@ -22,7 +23,7 @@ MOST_SEEDS = 10  # of which the predictions are read
 FEW = 5  # seeds below which a t-test sees only large differences
 SEEDS = 5  # suggested where there are too few
 # Overrides that a suggested command leaves out, because they belong to one run.
-OWN = ("seed=", "hydra.", "sweep=", "resume=")
+OWN = ("seed=", "hydra.", "sweep=", "resume=", "data.fold=")
 
 # From how often each row counts (resamples, rows) to the metric of each resample (resamples,).
 Scorer = Callable[[np.ndarray], np.ndarray]
@@ -43,9 +44,9 @@ class Difference(NamedTuple):
     """First minus second of two groups.
 
     Attributes:
-        mean: Mean over the seeds that both have.
+        mean: Mean over the seeds, or the folds, that both have.
         seeds: Number of these.
-        intervals: Intervals over seeds and over test rows, as far as they could be computed.
+        intervals: Intervals over seeds or folds and over test rows, as far as they could be computed.
         missing: Reasons for each interval that could not be computed.
     """
 
@@ -64,7 +65,8 @@ def best_two(comparison: Comparison) -> str | None:
 
     The two are chosen by validation. The interval over seeds comes from a paired t-test, for given test rows. The interval
     over test rows comes from a paired bootstrap of the mean over seeds, for given networks and independent rows: in a time
-    series they are not quite independent, so there the interval is slightly too short.
+    series they are not quite independent, so there the interval is slightly too short. Folds are compared by the corrected
+    t-test alone (see :func:`difference`): between them the test rows differ, and with them the networks.
 
     A verdict needs two common seeds, because one may be lucky, or two baselines, which no seed changes.
     """
@@ -105,7 +107,9 @@ def deterministic(runs: pd.DataFrame) -> bool:
 
 
 def more_seeds(first: pd.DataFrame, second: pd.DataFrame) -> str:
-    """Suggest commands that give both groups the same seeds, at least two."""
+    """Suggest commands that give both groups the same seeds, at least two, or the same folds."""
+    if pd.concat([first, second])["fold"].notna().any():
+        return "run both with sweep=folds and the same data.folds, data.repeats and seed"
     seeds = {int(seed) for runs in (first, second) for seed in runs["seed"].dropna()}
     wanted = sorted(seeds if len(seeds) > 1 else seeds | set(range(SEEDS)))
     commands = []
@@ -118,34 +122,42 @@ def more_seeds(first: pd.DataFrame, second: pd.DataFrame) -> str:
 
 
 def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> Difference:
-    """Compare two groups of runs in a test metric, seed by seed.
+    """Compare two groups of runs in a test metric, seed by seed or fold by fold.
+
+    The training rows of folds overlap, so that their differences vary together and a plain t-test sees too much. The
+    corrected one takes the variance of the mean as (1 / folds + test rows / training rows) times that of the differences
+    (Nadeau and Bengio, 2003; Bouckaert and Frank, 2004, for repeated folds). Seeds of one fold enter as their mean.
 
     Raises:
         UnpairedError: No seed or no test row is common to both, or a group has several runs of one seed.
     """
-    seeds = ["seed", "split_seed"]
     for runs in (first, second):
-        if runs.duplicated(seeds).any():
+        if runs.duplicated(REPEATS).any():
             raise UnpairedError(f"{runs['group'].iloc[0]} has several runs of one seed, which differ in something else")
-    needed = [*seeds, "run", f"test.{metric}"]
-    both = first[needed].merge(second[needed], on=seeds, suffixes=("_1", "_2"))
+    needed = [*REPEATS, "run", f"test.{metric}"]
+    both = first.merge(second[needed], on=REPEATS, suffixes=("_1", "_2"))
     if both.empty:
         raise UnpairedError(f"they have no seed in common; {more_seeds(first, second)}")
-    values = [both[f"test.{metric}_{number}"].to_numpy() for number in (1, 2)]
-    by_seed = values[0] - values[1]
+    by_seed = both[f"test.{metric}_1"] - both[f"test.{metric}_2"]
+    folds, overlap, test = both["fold"].notna().all(), 0.0, "paired t-test"
+    if folds:
+        by_seed, test = by_seed.groupby([both["split_seed"], both["fold"]], dropna=False).mean(), "corrected paired t-test"
+        overlap = float((both["rows.test"] / (both["rows.train"] + both["rows.val"])).mean())
+    count, mean, unit = len(by_seed), float(by_seed.mean()), "folds" if folds else "seeds"
     intervals, missing = [], []
-    if len(both) == 1:
-        missing.append("no interval over seeds, because there is one")
-    elif by_seed.std() > 1e-9 * np.abs(by_seed).max():  # beyond rounding
-        from scipy.stats import ttest_rel  # takes a second to import
+    if count == 1:
+        missing.append(f"no interval over {unit}, because there is one")
+    elif by_seed.std() > 1e-9 * by_seed.abs().max():  # beyond rounding
+        from scipy.stats import t  # takes a second to import
 
-        test = ttest_rel(*values)
-        few = ", few" if len(both) < FEW else ""
-        source = f"over {len(both)} seeds{few} (paired t-test, p = {test.pvalue:.2g})"
-        low, high = test.confidence_interval(0.95)
-        intervals.append(Interval(low, high, source))
+        distribution = t(count - 1, mean, by_seed.std() * (1 / count + overlap) ** 0.5)
+        few, p = ", few" if count < FEW else "", 2 * min(distribution.cdf(0), distribution.sf(0))
+        low, high = distribution.interval(0.95)
+        intervals.append(Interval(low, high, f"over {count} {unit}{few} ({test}, p = {p:.2g})"))
     else:
-        missing.append("no spread over seeds")
+        missing.append(f"no spread over {unit}")
+    if folds:
+        return Difference(mean, count, intervals, missing)
     try:
         pairs = [paired(pair, metric) for pair in both.head(MOST_SEEDS).to_dict("records")]
         low, high = np.nanpercentile(differences(pairs, RESAMPLES), [2.5, 97.5])
@@ -156,7 +168,7 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> Differ
         raise
     except UserError as error:
         missing.append(f"no bootstrap over test rows: {error}")
-    return Difference(float(by_seed.mean()), len(both), intervals, missing)
+    return Difference(mean, count, intervals, missing)
 
 
 class Pair(NamedTuple):

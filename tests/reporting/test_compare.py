@@ -359,3 +359,44 @@ def test_runs_inside_of_runs_are_not_looked_for() -> None:
     leave("logs/a/checkpoints/inner", seed=1)
     assert list(history.run_folders("logs")) == ["logs/a"]
     assert json.loads((Path("logs/a") / "result.json").read_text()) == result(Path("logs/a"))
+
+
+def folds(model: str, noise: float, repeats: int = 1, seeds: int = 1) -> None:
+    rows = {"train": 160, "val": 40, "test": 50}
+    for number in range(5 * repeats * seeds):
+        fold, seed = number // seeds, number % seeds
+        given = ("data.folds=5", f"data.fold={fold}", f"data.repeats={repeats}")
+        run = leave(f"logs/{model}/{number}", model, seed, noise, given, fold=fold, rows=rows)
+        found = result(run)
+        mae = found["test"]["mae"] + noise * np.random.default_rng(number).normal() / 20
+        results.write(run, found | {"test": {"mae": mae}})
+
+
+@pytest.mark.parametrize(("repeats", "seeds"), [(1, 1), (2, 1), (1, 3)])
+def test_folds_are_paired_by_the_corrected_t_test(repeats: int, seeds: int) -> None:
+    folds("near", 0.5, repeats, seeds)
+    folds("far", 0.6, repeats, seeds)
+    (one,) = compared()
+    assert one.groups["seeds"].tolist() == [5 * repeats * seeds] * 2
+    near, far = (one.runs[one.runs["model"] == name] for name in ("near", "far"))
+    found = significance.difference(near, far, "mae")
+    # Nadeau and Bengio (2003), with the mean over the seeds of a fold as its value
+    by_fold = near.groupby("fold")["test.mae"].mean() - far.groupby("fold")["test.mae"].mean()
+    count = 5 * repeats
+    error = by_fold.std() * np.sqrt(1 / count + 50 / 200)
+    assert found.mean == pytest.approx(by_fold.mean())
+    (interval,) = found.intervals
+    margin = stats.t.ppf(0.975, count - 1) * error
+    assert (interval.low, interval.high) == pytest.approx((by_fold.mean() - margin, by_fold.mean() + margin))
+    p = 2 * stats.t.sf(abs(by_fold.mean()) / error, count - 1)
+    assert interval.source == f"over {count} folds (corrected paired t-test, p = {p:.2g})"
+    plain = stats.ttest_1samp(by_fold, 0).confidence_interval(0.95)
+    assert interval.high - interval.low > 1.3 * (plain.high - plain.low), "a plain test sees too much"
+
+
+def test_folds_and_runs_without_them_are_not_pooled() -> None:
+    folds("near", 0.5)
+    leave("logs/whole", "near", noise=0.5)
+    (one,) = compared()
+    assert sorted(one.groups["runs"]) == [1, 5]
+    assert "they have no seed in common; run both with sweep=folds" in verdict()

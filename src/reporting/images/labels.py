@@ -14,6 +14,8 @@ from rich.table import Table
 from torch import Tensor
 
 from src.data.datamodule import Batch, InMemory
+from src.reporting import plots
+from src.reporting.images.plots import grid
 from src.tasks.task import Task
 
 if TYPE_CHECKING:  # runs on numbers start without what images need
@@ -63,23 +65,15 @@ def show(best: pd.DataFrame) -> None:
 
 
 def contact_sheet(path: Path, images: Tensor, best: pd.DataFrame, columns: int = 4) -> None:
-    """Draw the first images (n, 3, height, width) as the network reads them, each above its classes."""
-    from matplotlib.figure import Figure
-
-    count = min(len(images), MOST_DRAWN)
-    columns = min(columns, count)
-    rows, lines = -(-count // columns), 1 + best.shape[1] // 2
-    figure = Figure(figsize=(2.6 * columns, (2.7 + 0.16 * lines) * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax in axes:
-        ax.axis("off")
-    for ax, image, (name, row) in zip(axes[:count], images, best.iterrows(), strict=False):
-        ax.imshow(image.permute(1, 2, 0).numpy())
-        text = "\n".join([short(str(name)), *(f"{probability} {short(label)}" for label, probability in listed(row))])
-        ax.set_title(text, fontsize=8, loc="left", y=-0.03, va="top", parse_math=False)
-    path.parent.mkdir(exist_ok=True)
+    """Draw the first images (n, 3, height, width) as the network reads them, each below its classes."""
+    first = best.iloc[:MOST_DRAWN]
+    titles = [
+        "\n".join([short(str(name)), *(f"{probability} {short(label)}" for label, probability in listed(row))])
+        for name, row in first.iterrows()
+    ]
+    size = (2.6 * columns, 3.6 * -(-len(first) // columns))
     with warnings.catch_warnings(action="ignore"):  # of characters that the font lacks
-        figure.savefig(path, dpi=100)
+        plots.save(path, lambda ax: grid(images[: len(first)], titles, ax, columns), size, margins="tight")
 
 
 def short(text: str, most: int = 28) -> str:

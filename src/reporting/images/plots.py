@@ -22,14 +22,16 @@ def grid(images: Tensor, titles: list[str], ax: Axes, columns: int = 5) -> Axes:
     bytes_ = images if images.dtype == torch.uint8 else (images.clamp(0, 1) * 255).to(torch.uint8)
     tiles = bytes_[:, :3].permute(0, 2, 3, 1).expand(-1, -1, -1, 3).numpy()  # (n, height, width, 3)
     height, width = tiles.shape[1:3]
-    down, right = height + max(2, height // 4), width + max(1, width // 8)
+    lines = 1 + max(title.count("\n") for title in titles)
+    down, right = height + max(2, lines * height // 9), width + max(1, width // 8)
     rows = -(-len(tiles) // columns)
     canvas = np.full((rows * down, columns * right, 3), 255, np.uint8)
     for index, (tile, title) in enumerate(zip(tiles, titles, strict=True)):
         row, column = divmod(index, columns)
         bottom, left = (row + 1) * down, column * right
         canvas[bottom - height : bottom, left : left + width] = tile
-        ax.text(left + width / 2, bottom - height - 0.7, title, ha="center", va="bottom", fontsize=30 / columns)
+        center, top, size = left + width / 2, bottom - height - 0.7, 30 / columns
+        ax.text(center, top, title, ha="center", va="bottom", fontsize=size, parse_math=False)
     ax.imshow(canvas, interpolation="nearest")
     ax.axis("off")
     return ax

@@ -17,7 +17,7 @@ from src.runs.files import shown
 
 SHOWN = 10  # jobs of a search in its table
 # Columns of summary.csv that say which job it was; the test metrics and their spread follow.
-JOB = ["job", "data", "model", "protocol", "seed", "status", "error", "overrides", "parameters"]
+JOB = ["job", "data", "model", "protocol", "seed", "fold", "status", "error", "overrides", "parameters"]
 NOT_WRITTEN = ["settings", "reason", "repeated"]  # columns of the summary that are not in summary.csv
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from src.config.keys import neutral
-from src.reporting import collect, plots
+from src.reporting import collect, comparison, plots
 from src.reporting.tables import display, plain, pm
 
 
@@ -22,8 +22,8 @@ def show(folder: Path, table: pd.DataFrame, most: int | None, importance: pd.Ser
         most: Number of lines, for a search; None for a sweep over listed values.
         importance: Importance of each setting of a search, if it has enough jobs.
     """
-    given = pd.DataFrame(list(table["settings"]))
-    settings = given[[key for key in given if not neutral(key) and given[key].nunique(dropna=False) > 1]]
+    given = comparison.varied(table)
+    settings = given[[key for key in given if not neutral(key)]]
     metrics = [name.removesuffix("_mean") for name in table if name.endswith("_mean") and not name.startswith("loss")]
     show_experiments(table, settings, metrics[:2], most)
     if importance is not None:
@@ -44,8 +44,8 @@ def show_failed(table: pd.DataFrame) -> None:
 
 def show_experiments(table: pd.DataFrame, settings: pd.DataFrame, metrics: list[str], most: int | None) -> None:
     """Print a line per experiment: its settings, and the means of its jobs that count."""
-    shown = plain(*(key.rpartition(".")[2] for key in settings), "jobs", "best", *metrics, "seconds")
-    by = [settings[key].fillna("") for key in settings]
+    shown = plain(*comparison.short(settings).values(), "jobs", "best", *metrics, "seconds")
+    by = [settings[key] for key in settings]
     groups = table.groupby(by, sort=False) if by else [((), table)]
     for values, jobs in itertools.islice(groups, most):
         spread = [pm(jobs[f"{metric}_mean"].iloc[0], jobs[f"{metric}_sd"].iloc[0]) for metric in metrics]
@@ -59,15 +59,13 @@ def show_experiments(table: pd.DataFrame, settings: pd.DataFrame, metrics: list[
 
 def show_keys(folder: Path, table: pd.DataFrame, settings: pd.DataFrame, metric: str) -> None:
     """Print and plot how a test metric depends on each swept key: a line for each value, and ``plots/by_<key>.png``."""
-    short = [key.rpartition(".")[2] for key in settings]
     shown = plain("key", "value", "jobs", metric)
-    for key, name in zip(settings, short, strict=True):
-        jobs = table.assign(**{name: settings[key].fillna("")})[collect.counted(table)].dropna(subset=[metric])
+    for key, name in comparison.short(settings).items():
+        jobs = table.assign(**{name: settings[key]})[collect.counted(table)].dropna(subset=[metric])
         for value, (mean, sd, count) in collect.aggregate(jobs[metric], jobs[name]).iterrows():
             shown.add_row(name, str(value), str(int(count)), pm(mean, sd))
-        file = f"by_{name if short.count(name) == 1 else key}.png"
-        plots.save(folder / "plots" / file, functools.partial(plots.spread, jobs, metric=metric, by=name))
-    if len(short) > 1:
+        plots.save(folder / "plots" / f"by_{name}.png", functools.partial(plots.spread, jobs, metric=metric, by=name))
+    if len(settings.columns) > 1:
         print(f"\ntest {metric} by each key alone, as mean ± sd over all jobs with that value:\n")
         display(shown)
     print(f"\nplots: {folder / 'plots'}")
