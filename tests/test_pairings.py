@@ -21,7 +21,9 @@ FEW = {
     "arima": ["model.season=1"],
     "auto_arima": ["model.season=1", "model.models=1"],
     "lasso": ["model.alphas=3"],
+    "inception": ["model.width=2"],
     "logistic": ["model.penalties=1"],
+    "minirocket": ["model.features=84"],
     "gradient_boosting": ["model.max_iter=2"],
     "random_forest": ["model.n_estimators=2", "+model.max_depth=1"],
     "resnet50": ["weights=none", "model.arch=shufflenet_v2_x0_5", "threads=1"],
@@ -46,6 +48,7 @@ ALWAYS = {
     "passengers": "linear arima seasonal_naive gradient_boosting nlinear dlinear nbeats tcn transformer "
     "ets theta auto_arima drift",
     "physionet2012": "logistic",
+    "waveforms": "inception minirocket",
 }
 
 

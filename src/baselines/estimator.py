@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from math import prod
+from math import log, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,15 +23,9 @@ if TYPE_CHECKING:
 
 # Classes that a stored estimator may consist of, besides those that skops trusts.
 TRUSTED = [
-    "src.baselines.linear.Lasso",
-    "src.baselines.series.ARIMA",
-    "src.baselines.series.AutoARIMA",
-    "src.baselines.series.Drift",
-    "src.baselines.series.ETS",
-    "src.baselines.series.SeasonalNaive",
-    "src.baselines.series.Theta",
-    "src.baselines.text.L1Path",
-    "src.baselines.text.NaiveBayesLogistic",
+    *(f"src.baselines.linear.{name}" for name in ("Convolutions", "Lasso")),
+    *(f"src.baselines.series.{name}" for name in ("ARIMA", "AutoARIMA", "Drift", "ETS", "SeasonalNaive", "Theta")),
+    *(f"src.baselines.text.{name}" for name in ("L1Path", "NaiveBayesLogistic")),
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
 ]
@@ -79,11 +73,14 @@ class Estimator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.spec.classes:
             return torch.tensor(np.asarray(self.estimator.predict(self.frame(x)))).reshape(len(x), -1)  # (n, outputs)
-        predicted = torch.tensor(np.asarray(self.estimator.predict_proba(self.frame(x)))).double()
-        probabilities = torch.zeros(len(x), len(self.spec.classes), dtype=torch.float64)
+        if hasattr(self.estimator, "predict_proba"):
+            predicted = np.log(np.maximum(self.estimator.predict_proba(self.frame(x)), 1e-12))
+        else:  # scores of about -1 and 1 stand for logits: (n,) of two classes, otherwise (n, classes)
+            scores = self.estimator.decision_function(self.frame(x))
+            predicted = np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
         # a class that train did not hold keeps probability 0
-        probabilities[:, [int(number) for number in self.estimator.classes_]] = predicted
-        logits = probabilities.clamp_min(1e-12).log()
+        logits = torch.full((len(x), len(self.spec.classes)), log(1e-12), dtype=torch.float64)
+        logits[:, [int(number) for number in self.estimator.classes_]] = torch.tensor(predicted).double()
         return logits if self.spec.outputs > 1 else logits[:, 1:] - logits[:, :1]
 
     @property
@@ -96,7 +93,7 @@ class Estimator(nn.Module):
     def coefficients(self) -> pd.Series:
         """Return the fitted coefficients by column, the intercept last; empty for an estimator without any."""
         final = self.estimator[-1] if hasattr(self.estimator, "named_steps") else self.estimator
-        if not hasattr(final, "coef_"):
+        if np.shape(getattr(final, "coef_", ()))[-1:] != (len(self.spec.columns),):  # none, or of other features
             return pd.Series(dtype=float)
         intercepts = np.broadcast_to(np.atleast_1d(final.intercept_), len(np.atleast_2d(final.coef_)))
         fitted = np.column_stack([np.atleast_2d(final.coef_), intercepts])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from src.errors import UserError
 
 
+@dataclass(eq=False, repr=False)
 class OfWindow(RegressorMixin, BaseEstimator):
     """Base of models that learn from the training series, and continue each window of the target by itself.
 
     A subclass learns in ``learn`` and forecasts in ``continued``.
     """
+
+    season: int = 1  # steps of a season; 1 for none
 
     def learn(self, series: np.ndarray, lags: int) -> None:
         """Learn from the training series (n,); ``lags`` is the length of a window."""
@@ -54,14 +58,7 @@ class OfWindow(RegressorMixin, BaseEstimator):
 
 
 class SeasonalNaive(OfWindow):
-    """Predicts the target's value one season earlier.
-
-    Args:
-        season: Steps of a season; 1 predicts the last value.
-    """
-
-    def __init__(self, season: int = 1):
-        self.season = season
+    """Predicts the target's value one season earlier; without a season the last value."""
 
     def learn(self, series: np.ndarray, lags: int) -> None:
         if lags < self.season:
@@ -89,13 +86,7 @@ class ETS(OfWindow):
     The form - without trend, with one, or with a damped one; with a season or without - is that of the smallest AICc on the
     training series, as are the smoothing constants. The states at the beginning of a window are estimated from its first
     seasons.
-
-    Args:
-        season: Steps of a season; 1 for none.
     """
-
-    def __init__(self, season: int = 1):
-        self.season = season
 
     def model(self, series: np.ndarray, **start: str) -> Any:
         from statsmodels.tsa.holtwinters import ExponentialSmoothing
@@ -121,13 +112,7 @@ class Theta(OfWindow):
     """The Theta method on each window, whose season is found by a test and taken away first (statsmodels' ThetaModel).
 
     It learns nothing from the training series; windows of four or five seasons suit it best.
-
-    Args:
-        season: Steps of a season; 1 for none.
     """
-
-    def __init__(self, season: int = 1):
-        self.season = season
 
     def continued(self, window: np.ndarray, steps: int) -> np.ndarray:
         from statsmodels.tsa.forecasting.theta import ThetaModel
@@ -172,20 +157,16 @@ class ARIMA(OfWindow):
         return self.model(window).filter(self.parameters_, cov_type="none").forecast(steps)
 
 
+@dataclass(eq=False, repr=False)
 class AutoARIMA(ARIMA):
     """Seasonal ARIMA whose orders are searched step by step, by AICc on the training series (Hyndman and Khandakar, 2008).
 
     A seasonal difference is taken where the season is strong (more than 0.64 of the variance without trend, by STL), and
     differences until the KPSS test finds a stationary series; with at most one difference there is a constant.
-
-    Args:
-        season: Steps of a season; 1 for none.
-        models: Largest number of models that are fitted.
-        most: Largest number of terms of each kind.
     """
 
-    def __init__(self, season: int = 1, models: int = 30, most: int = 3):
-        self.season, self.models, self.most = season, models, most
+    models: int = 30  # most that are fitted
+    most: int = 3  # terms of each kind
 
     def learn(self, series: np.ndarray, lags: int) -> None:
         seasonal = self.season > 1 and len(series) > 2 * self.season and lags > self.season + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,11 @@ from src.errors import UserError
 Rows = tuple[Any, Any]  # inputs (n, words) and classes (n,)
 
 
+@dataclass(eq=False, repr=False)
 class L1Path(ClassifierMixin, BaseEstimator):
-    """Logistic regression along a path of L1 penalties (ISLP, section 10.9.4).
+    """Logistic regression along a path of L1 penalties (ISLP, section 10.9.4)."""
 
-    Args:
-        lambdas: Number of penalties, log-spaced from the smallest with all coefficients 0 down to a ten-thousandth of it.
-    """
-
-    def __init__(self, lambdas: int = 50):
-        if type(lambdas) is not int or lambdas < 2:
-            raise UserError(f"model.lambdas={lambdas}: must be a whole number of at least 2, the ends of the path")
-        self.lambdas = lambdas
+    lambdas: int = 50  # penalties, log-spaced from the smallest with all coefficients 0 down to a ten-thousandth of it
 
     def fit(self, X: Any, y: Any, validation: Rows) -> L1Path:
         largest = np.abs(X.T @ (np.asarray(y) - np.mean(y))).max()
@@ -64,28 +59,26 @@ class L1Path(ClassifierMixin, BaseEstimator):
         return table
 
 
+@dataclass(eq=False, repr=False)
 class NaiveBayesLogistic(ClassifierMixin, BaseEstimator):
     """Logistic regression with an L2 penalty on words times their naive-Bayes log-count ratios (Wang and Manning, 2012).
 
     A word's log-count ratio is the logarithm of its frequency in positive texts over its frequency in negative ones.
-
-    Args:
-        strengths: Inverse penalties C to choose from.
-        smoothing: Number added to every count.
     """
 
-    def __init__(self, strengths: list[float], smoothing: float = 1.0):
-        if not strengths or not all(strength > 0 for strength in strengths):
-            raise UserError(f"model.strengths={strengths}: must be a list of numbers above 0, as in [0.1, 1.0]")
-        if not smoothing > 0:
-            raise UserError(f"model.smoothing={smoothing}: must be a number above 0")
-        self.strengths, self.smoothing = strengths, smoothing
+    strengths: list[float]  # inverse penalties C to choose from
+    smoothing: float = 1.0  # number added to every count
+
+    def __post_init__(self) -> None:
+        if not self.strengths:
+            raise UserError("model.strengths=[]: must be a list of numbers above 0, as in [0.1, 1.0]")
 
     def fit(self, X: Any, y: Any, validation: Rows) -> NaiveBayesLogistic:
         positive = np.asarray(y) == 1
         counts = [np.asarray(X[rows].sum(0)).ravel() + self.smoothing for rows in (~positive, positive)]
         self.ratios_ = np.log(counts[1] / counts[1].sum()) - np.log(counts[0] / counts[0].sum())
-        weighted, held_out = self.weighted(X), self.weighted(validation[0])
+        weights = sparse.diags_array(self.ratios_)
+        weighted, held_out = X @ weights, validation[0] @ weights
         fits = [LogisticRegression(C=strength, max_iter=1000).fit(weighted, y) for strength in self.strengths]
         losses = [log_loss(validation[1], fit.predict_proba(held_out)) for fit in fits]
         self.best_ = fits[int(np.argmin(losses))]
@@ -93,8 +86,5 @@ class NaiveBayesLogistic(ClassifierMixin, BaseEstimator):
         self.intercept_, self.classes_ = self.best_.intercept_, self.best_.classes_
         return self
 
-    def weighted(self, X: Any) -> Any:
-        return X @ sparse.diags_array(self.ratios_)
-
     def predict_proba(self, X: Any) -> np.ndarray:
-        return self.best_.predict_proba(self.weighted(X))
+        return self.best_.predict_proba(X @ sparse.diags_array(self.ratios_))

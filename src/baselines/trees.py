@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,7 @@ def gradient_boosting(**arguments: Any) -> Callable[[Any], BaseEstimator]:
     Args:
         arguments: Arguments of scikit-learn's ``HistGradientBoostingClassifier`` or ``HistGradientBoostingRegressor``.
     """
-
-    def unfitted(spec: Any) -> BaseEstimator:
-        if spec.classes:
-            return made(ensemble.HistGradientBoostingClassifier, arguments)
-        regressor = made(ensemble.HistGradientBoostingRegressor, arguments)
-        return MultiOutputRegressor(regressor) if spec.outputs > 1 else regressor
-
-    return unfitted
+    return partial(made, ensemble.HistGradientBoostingClassifier, ensemble.HistGradientBoostingRegressor, arguments)
 
 
 def random_forest(**arguments: Any) -> Callable[[Any], BaseEstimator]:
@@ -37,19 +31,17 @@ def random_forest(**arguments: Any) -> Callable[[Any], BaseEstimator]:
     Args:
         arguments: Arguments of scikit-learn's ``RandomForestClassifier`` or ``RandomForestRegressor``.
     """
-
-    def unfitted(spec: Any) -> BaseEstimator:
-        return made(ensemble.RandomForestClassifier if spec.classes else ensemble.RandomForestRegressor, arguments)
-
-    return unfitted
+    return partial(made, ensemble.RandomForestClassifier, ensemble.RandomForestRegressor, arguments)
 
 
-def made(kind: type[BaseEstimator], arguments: dict[str, Any]) -> BaseEstimator:
+def made(classifier: Any, regressor: Any, arguments: dict[str, Any], spec: Any) -> BaseEstimator:
     """Return an estimator of scikit-learn; raise a UserError for an argument that it does not have."""
     try:
-        return kind(**arguments)
+        estimator = (classifier if spec.classes else regressor)(**arguments)
     except TypeError as error:
         raise UserError(f"model: {sentence(error)}") from error
+    single = spec.outputs > 1 and isinstance(estimator, ensemble.HistGradientBoostingRegressor)
+    return MultiOutputRegressor(estimator) if single else estimator
 
 
 def check(estimator: BaseEstimator, columns: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -46,13 +47,10 @@ class Attention(nn.Module):
         super().__init__()
         self.steps = Steps(spec, **(embedding or {}))
         self.recurrent = layers(cell, self.steps.features, hidden_size, num_layers, bidirectional, dropout)
-        size = hidden_size * (2 if bidirectional else 1)
-        self.score = nn.Linear(size, 1)
-        hidden: list[nn.Module] = []
-        for width in widths:
-            hidden += [nn.Linear(size, width), nn.ReLU(), nn.Dropout(head_dropout)]
-            size = width
-        self.head = nn.Sequential(*hidden, nn.Linear(size, spec.outputs))
+        sizes = [hidden_size * (2 if bidirectional else 1), *widths]
+        self.score = nn.Linear(sizes[0], 1)
+        hidden = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU(), nn.Dropout(head_dropout))]
+        self.head = nn.Sequential(*hidden, nn.Linear(sizes[-1], spec.outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         states, _ = self.recurrent(self.steps(x))  # (batch, steps, features) -> (batch, steps, size)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from src.networks.inputs import Steps
-from src.networks.recurrent import cell_class
+from src.networks.recurrent import CELLS
 
 
 class Encoder(nn.Module):
@@ -28,8 +28,8 @@ class Encoder(nn.Module):
     def __init__(self, spec: Any, cell: str = "lstm", embedding_size: int = 64):
         super().__init__()
         self.steps = Steps(spec)
-        self.first = cell_class(cell)(self.steps.features, 2 * embedding_size, batch_first=True)
-        self.second = cell_class(cell)(2 * embedding_size, embedding_size, batch_first=True)
+        self.first = CELLS[cell](self.steps.features, 2 * embedding_size, batch_first=True)
+        self.second = CELLS[cell](2 * embedding_size, embedding_size, batch_first=True)
         self.embedding_size = embedding_size
         self.register_buffer("shape", torch.tensor(spec.shape))
 
@@ -46,8 +46,8 @@ class Decoder(nn.Module):
         super().__init__()
         self.channels = spec.shape[0] if len(spec.shape) == 3 else 0  # of an image, whose rows are the steps
         self.steps = spec.shape[-2]
-        self.first = cell_class(cell)(embedding_size, embedding_size, batch_first=True)
-        self.second = cell_class(cell)(embedding_size, 2 * embedding_size, batch_first=True)
+        self.first = CELLS[cell](embedding_size, embedding_size, batch_first=True)
+        self.second = CELLS[cell](embedding_size, 2 * embedding_size, batch_first=True)
         self.output = nn.Linear(2 * embedding_size, spec.shape[-1] * max(1, self.channels))
 
     def forward(self, embedding: Tensor) -> Tensor:

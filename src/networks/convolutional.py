@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from math import ceil
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from src.errors import UserError
+from src.networks.feedforward import BatchNorm
 from src.networks.inputs import Steps
 
 
@@ -21,8 +22,7 @@ class CNN1d(nn.Module):
     dropout into one linear layer: the mean shows that a pattern occurred, the last value how the series ended.
 
     Args:
-        spec: Spec of series (steps, features) with any number of steps, images or words (see
-            :class:`src.networks.inputs.Steps`).
+        spec: Spec of series (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
         channels: Channels of each block.
         kernel_size: Steps under a convolution; odd, so that it is centred.
         dropout: Dropout before the output.
@@ -38,8 +38,6 @@ class CNN1d(nn.Module):
         embedding: dict[str, Any] | None = None,
     ):
         super().__init__()
-        if type(kernel_size) is not int or kernel_size < 1 or kernel_size % 2 == 0:
-            raise UserError(f"model.kernel_size={kernel_size}: must be an odd whole number, as 3, 5 or 7")
         self.steps = Steps(spec, **(embedding or {}))
         sizes = [self.steps.features, *channels]
         blocks: list[nn.Module] = []
@@ -90,14 +88,12 @@ class TCN(nn.Module):
         self.every_step = spec.every_step
         sizes = [self.steps.features, *channels]
         self.blocks, self.shortcuts = nn.ModuleList(), nn.ModuleList()
-        for number, (size, width) in enumerate(pairwise(sizes)):
-            layers: list[nn.Module] = []
-            for features in (size, width):
-                layers += [
-                    CausalConvolution(features, width, kernel_size, dilation=2**number),
-                    nn.ReLU(),
-                    nn.Dropout(dropout),
-                ]
+        for i, (size, width) in enumerate(pairwise(sizes)):
+            layers = [
+                part
+                for features in (size, width)
+                for part in (CausalConvolution(features, width, kernel_size, dilation=2**i), nn.ReLU(), nn.Dropout(dropout))
+            ]
             self.blocks.append(nn.Sequential(*layers))
             self.shortcuts.append(nn.Conv1d(size, width, 1) if size != width else nn.Identity())
         self.output = nn.Linear(sizes[-1], spec.outputs)
@@ -108,6 +104,54 @@ class TCN(nn.Module):
             x = (block(x) + shortcut(x)).relu()  # (batch, channels, steps)
         x = x.transpose(1, 2)
         return self.output(x if self.every_step else x[:, -1])  # (batch, steps, outputs) or (batch, outputs)
+
+
+class InceptionModule(nn.Module):
+    """Convolutions of several lengths and a max-pooling side by side, then batch normalisation and ReLU."""
+
+    def __init__(self, size: int, width: int, kernel_sizes: Sequence[int]):
+        super().__init__()
+        self.bottleneck = nn.Conv1d(size, width, 1, bias=False) if size > 1 else nn.Identity()
+        narrow = width if size > 1 else 1
+        self.branches = nn.ModuleList(nn.Conv1d(narrow, width, steps, padding="same", bias=False) for steps in kernel_sizes)
+        self.pooled = nn.Sequential(nn.MaxPool1d(3, stride=1, padding=1), nn.Conv1d(size, width, 1, bias=False))
+        self.norm = BatchNorm((len(kernel_sizes) + 1) * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        narrow = self.bottleneck(x)  # (batch, size, steps) -> (batch, width, steps)
+        parts = [*(branch(narrow) for branch in self.branches), self.pooled(x)]
+        return self.norm(torch.cat(parts, dim=1)).relu()  # (batch, (kernels + 1) * width, steps)
+
+
+class Inception(nn.Module):
+    """One network of the ensemble InceptionTime (Fawaz et al., 2020); ``seed=0,1,2,3,4`` trains the five of its source.
+
+    Each block has three modules (bottleneck, convolutions of several lengths, max-pooling) and a shortcut; the mean over all
+    steps goes into one linear layer. Kernels have one step less than in the source, so that they are centred.
+
+    Args:
+        spec: Spec of series (steps, features) or images.
+        width: Channels of the bottleneck and of each convolution.
+        kernel_sizes: Steps under the convolutions of a module; odd.
+        blocks: Number of blocks of three modules.
+    """
+
+    def __init__(self, spec: Any, width: int = 32, kernel_sizes: Sequence[int] = (39, 19, 9), blocks: int = 2):
+        super().__init__()
+        self.steps = Steps(spec)
+        self.blocks, self.shortcuts = nn.ModuleList(), nn.ModuleList()
+        wide = (len(kernel_sizes) + 1) * width
+        for size in [self.steps.features, *[wide] * (blocks - 1)]:
+            modules = [InceptionModule(channels, width, kernel_sizes) for channels in (size, wide, wide)]
+            self.blocks.append(nn.Sequential(*modules))
+            self.shortcuts.append(nn.Sequential(nn.Conv1d(size, wide, 1, bias=False), BatchNorm(wide)))
+        self.output = nn.Linear(wide, spec.outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.steps(x).transpose(1, 2)  # (batch, steps, features) -> (batch, features, steps)
+        for block, shortcut in zip(self.blocks, self.shortcuts, strict=True):
+            x = (block(x) + shortcut(x)).relu()  # (batch, (kernels + 1) * width, steps)
+        return self.output(x.mean(2))  # (batch, outputs)
 
 
 class CNN(nn.Module):

@@ -140,9 +140,8 @@ class DLinear(nn.Module):
         self.trend, self.rest = Flat(spec, spec.outputs), Flat(spec, spec.outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        series = pad(
-            x.transpose(1, 2), [(self.kernel_size - 1) // 2, self.kernel_size // 2], mode="replicate"
-        )  # (batch, features, steps + kernel - 1)
+        ends = [(self.kernel_size - 1) // 2, self.kernel_size // 2]
+        series = pad(x.transpose(1, 2), ends, mode="replicate")  # (batch, features, steps + kernel - 1)
         trend = avg_pool1d(series, self.kernel_size, stride=1).transpose(1, 2)  # (batch, steps, features)
         return self.trend(trend) + self.rest(x - trend)  # (batch, outputs)
 

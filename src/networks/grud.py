@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, relu
 
-from src.errors import UserError
-
 
 class GRUD(nn.Module):
     """GRU with decay (Che et al., 2018): a missing value decays from the last one towards the mean of train.
@@ -32,8 +30,6 @@ class GRUD(nn.Module):
 
     def __init__(self, spec: Any, hidden_size: int = 32, members: int = 1, input_dropout: float = 0.2, dropout: float = 0.4):
         super().__init__()
-        if type(members) is not int or members < 1:
-            raise UserError(f"model.members={members}: must be a whole number of at least 1")
         self.variables, self.outputs = spec.variables, spec.outputs
         channels, bound = spec.shape[-1] - spec.variables, 1 / sqrt(hidden_size)
         self.input_dropout, self.dropout = input_dropout, dropout

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
+from torch.nn.utils.rnn import pad_sequence
 
 
 class Steps(nn.Module):
@@ -48,14 +49,9 @@ def sequences(bags: Tensor, longest: int) -> Tensor:
 
     A bag of more words keeps its last ones.
     """
-    starts, words = bags.crow_indices(), bags.col_indices()
-    counts = starts.diff()
-    rows = torch.arange(len(counts), device=words.device).repeat_interleave(counts)
-    columns = longest - starts[1:][rows] + torch.arange(len(words), device=words.device)
-    kept = columns >= 0
-    padded = words.new_zeros(len(counts), longest)
-    padded[rows[kept], columns[kept]] = words[kept]
-    return padded
+    counts = bags.crow_indices().diff().tolist()
+    rows = [words[-longest:] for words in bags.col_indices().split(counts)]
+    return pad_sequence([*rows, bags.col_indices().new_zeros(longest)], batch_first=True, padding_side="left")[:-1]
 
 
 class Flat(nn.Linear):

@@ -66,8 +66,6 @@ class Pretrained(nn.Module):
         backbone_lr_factor: float = 0.1,
     ):
         super().__init__()
-        if not 0 < backbone_lr_factor < float("inf"):
-            raise UserError(f"model.backbone_lr_factor={backbone_lr_factor}: must be a number above 0")
         self.frozen, self.backbone_lr_factor = frozen, backbone_lr_factor
         options = {"aux_logits": False, "init_weights": True, "transform_input": True} if arch in INCEPTION else {}
         self.network = get_model(arch, weights=None, **options)

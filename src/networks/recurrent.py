@@ -13,23 +13,12 @@ from torch import Tensor, nn
 from src.errors import UserError
 from src.networks.inputs import Steps
 
-CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-
-
-def cell_class(cell: str) -> Callable[..., nn.RNNBase]:
-    """Return torch's class of a recurrent cell.
-
-    Raises:
-        UserError: There is no cell of that name.
-    """
-    if cell not in CELLS:
-        raise UserError(f"model.cell={cell}: choose one of: {', '.join(CELLS)}")
-    return CELLS[cell]
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
 def layers(cell: str, features: int, hidden_size: int, num_layers: int, bidirectional: bool, dropout: float) -> nn.RNNBase:
     """Return recurrent layers of any cell, batch first, with dropout between them."""
-    return cell_class(cell)(
+    return CELLS[cell](
         features,
         hidden_size,
         num_layers=num_layers,

@@ -14,6 +14,7 @@ from typing import Any
 from src.errors import UserError
 
 LONGEST = 2**16  # characters of a line
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?(nan|inf)", re.IGNORECASE)
 
 
 def read(path: Path, size: int, words: Collection[str]) -> Iterator[tuple[str, list[float]]]:
@@ -35,9 +36,10 @@ def read(path: Path, size: int, words: Collection[str]) -> Iterator[tuple[str, l
                 if not text or (header and int(header[1]) == size):
                     continue
                 word, *values = text.rsplit(" ", size)
-                fits = len(values) == size and not (" " in word and is_number(word.rpartition(" ")[2]))
+                fits = len(values) == size and not (" " in word and NUMBER.fullmatch(word.rpartition(" ")[2]))
                 if header or not fits:
-                    width = int(header[1]) if header else numbers(text)
+                    ends = takewhile(NUMBER.fullmatch, reversed(text.split(" ")[1:]))
+                    width = int(header[1]) if header else len(list(ends))
                     if number == 1:
                         raise UserError(f"vectors={path}: has vectors of {width} numbers; set model.embedding.size={width}")
                     raise UserError(f"vectors={path}: line {number} has {width} numbers after its word, not {size}")
@@ -56,20 +58,6 @@ def read(path: Path, size: int, words: Collection[str]) -> Iterator[tuple[str, l
                     yield word, vector
     except (ValueError, OSError, EOFError, zlib.error) as error:
         raise UserError(f"vectors={path}: cannot be read ({error})") from error
-
-
-def is_number(text: str) -> bool:
-    """Return whether a text is a number."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def numbers(text: str) -> int:
-    """Return how many numbers a line ends with, after its word."""
-    return len(list(takewhile(is_number, reversed(text.split(" ")[1:]))))
 
 
 def fill(weights: Any, words: tuple[str, ...], path: Path) -> float:

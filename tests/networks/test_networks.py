@@ -13,7 +13,7 @@ from src.errors import UserError
 from src.networks import Attends, Encodes, Forecasts, Grouped
 from src.networks.attention import Attention
 from src.networks.autoencoder import Autoencoder
-from src.networks.convolutional import CNN1d
+from src.networks.convolutional import CNN1d, Inception, InceptionModule
 from src.networks.feedforward import MLP, TabularResNet
 from src.networks.grud import GRUD
 from src.networks.recurrent import Recurrent
@@ -73,6 +73,29 @@ def test_a_convolutional_network_takes_any_number_of_steps(steps: int) -> None:
     assert network(x).shape == (7, 2)
     network(x).sum().backward()
     assert (x.grad.abs().sum(2) > 0).any(0).float().mean() > 0.9, "nearly every step counts for some sample"
+
+
+@pytest.mark.parametrize(("steps", "rows"), [(1, 1), (1, 3), (50, 1), (50, 3)])
+def test_inception_takes_any_number_of_steps_and_rows(steps: int, rows: int) -> None:
+    network = Inception(SERIES._replace(shape=(steps, 3), outputs=2), width=4, kernel_sizes=[9, 5], blocks=2)
+    assert network(torch.randn(rows, steps, 3)).shape == (rows, 2)
+    # each module: bottleneck, two convolutions and that of the pooled series; then mean and variance of 12 channels
+    first, further = 3 * 4 + 4 * 4 * (9 + 5) + 3 * 4 + 24, 12 * 4 + 4 * 4 * (9 + 5) + 12 * 4 + 24
+    shortcuts = 3 * 12 + 24 + 12 * 12 + 24
+    assert sum(weight.numel() for weight in network.parameters()) == first + 5 * further + shortcuts + 12 * 2 + 2
+
+
+def test_an_inception_module_is_the_formula_of_its_source() -> None:
+    module, x = InceptionModule(3, 2, [3, 1]).eval(), torch.randn(4, 3, 7)
+    narrow = torch.einsum("wc,bcs->bws", module.bottleneck.weight[:, :, 0], x)
+    windows = nn.functional.pad(narrow, [1, 1]).unfold(2, 3, 1)  # (batch, width, steps, 3)
+    long = torch.einsum("owk,bwsk->bos", module.branches[0].weight, windows)
+    short = torch.einsum("owk,bws->bos", module.branches[1].weight, narrow)
+    largest = nn.functional.pad(x, [1, 1], value=-torch.inf).unfold(2, 3, 1).amax(3)
+    pooled = torch.einsum("wc,bcs->bws", module.pooled[1].weight[:, :, 0], largest)
+    expected = torch.cat([long, short, pooled], 1) / (1 + module.norm.eps) ** 0.5
+    torch.testing.assert_close(module(x), expected.relu())
+    assert isinstance(InceptionModule(1, 2, [3]).bottleneck, nn.Identity), "one channel needs no bottleneck"
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])

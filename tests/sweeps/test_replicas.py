@@ -50,6 +50,7 @@ PAIRINGS = {
     "tcn": ["data=passengers", "data.lags=6", "data.batch_size=64", "model=tcn", "model.channels=[4,4]"],
     "autoencoder": [*SMALL, "model=autoencoder", "model.embedding_size=3"],
     "cnn1d": [*SMALL, "model=cnn1d", "data.sampler=balanced"],
+    "inception": [*SMALL, "model=inception", "model.width=2", "data.batch_size=55"],  # and one row
     "cnn": [*CNN, "model.channels=[4,4]", "model.widths=[8]", "data.flip=true"],
     "batch_norm": [*CNN, "model.channels=[4]", "model.widths=[]", "model.batch_norm=true"],
 }
