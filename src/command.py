@@ -1,7 +1,5 @@
 """The command line of every entry point: its words, its help, and its errors in one sentence."""
 
-from __future__ import annotations
-
 import functools
 import gc
 import os
@@ -18,6 +16,7 @@ from omegaconf.errors import MissingMandatoryValue
 from src.config import keys
 from src.config.compose import CONF, GROUPS, compose, explain, names, options
 from src.config.overrides import given, typed, unreadable
+from src.config.schema import check_ranges
 from src.errors import UserError, refuse
 
 # Options of Hydra, and those that a value follows.
@@ -47,6 +46,8 @@ def app(
     def run_task(config: DictConfig) -> Any:
         begun.append(True)
         try:
+            if config_name != "train":  # which checks more, when it is composed
+                check_ranges(config)
             return task(config)
         except UserError as error:
             refuse(error)

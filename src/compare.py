@@ -5,8 +5,6 @@ python -m src.compare logs --by model,task.optimizer.lr          pool runs that 
 python -m src.compare logs --csv runs.csv --html runs.html --plots plots
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -95,7 +93,7 @@ def compare(options: argparse.Namespace) -> None:
         print(f"page: {options.html}")
 
 
-def show(one: Comparison, verdict: str | None) -> None:
+def show(one: "Comparison", verdict: str | None) -> None:
     """Print one table with its notes and the verdict."""
     from src.reporting.comparison import readable
     from src.reporting.tables import display, plain
@@ -114,7 +112,7 @@ def show(one: Comparison, verdict: str | None) -> None:
         print("", *remarks, sep="\n")
 
 
-def excluded(runs: pd.DataFrame) -> list[str]:
+def excluded(runs: "pd.DataFrame") -> list[str]:
     """Return one line for each run that does not count, and one for all repeats."""
     lines = [f"{run}: {reason}" for run, reason in zip(runs["run"], runs["reason"], strict=True) if reason]
     lines = [f"\nNot counted, {len(lines)} of {len(runs)} runs:", *lines] if lines else []

@@ -3,8 +3,6 @@
 python -m src.embed run=logs/waveforms_autoencoder/<time> output=embeddings.csv
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from omegaconf import DictConfig

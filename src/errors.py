@@ -1,7 +1,5 @@
 """The one exception whose text a user reads, and how errors become one sentence."""
 
-from __future__ import annotations
-
 import difflib
 import sys
 import sysconfig

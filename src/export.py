@@ -5,8 +5,6 @@ python -m src.export run=logs/nyse_rnn/<time> format=torch_export output=rnn.pt2
 python -m src.export run=logs/nyse_rnn/<time> format=safetensors
 """
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 
@@ -24,8 +22,6 @@ NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch_export": (), "sa
 def export(config: DictConfig) -> None:
     """Write the file and its description (``.json``), and print the largest difference from the checkpoint's outputs."""
     run, form = Path(str(config.run)), config.format
-    if form not in SUFFIXES:
-        raise UserError(f"format={form}: there is no such format; choose one of: {', '.join(SUFFIXES)}")
     path = run / f"model{SUFFIXES[form]}" if config.output is None else Path(str(config.output))
     model = result.read(run)["model"]
     files.check(path)

@@ -4,8 +4,6 @@ python -m src.impute data=physionet2012 imputer=locf                      for sr
 python -m src.impute imputer=[zero,mean,locf,linear] data.split_seed=1    one row and one file each
 """
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.command import app
 from src.config.keys import of_arguments
-from src.config.schema import check_range, check_ranges, shown
+from src.config.schema import check_range, shown
 from src.data.clinical import records
 from src.errors import UserError
 from src.runs import files
@@ -24,7 +22,6 @@ def impute(config: DictConfig) -> None:
     if "imputer" not in config.data:
         raise UserError("data: only physionet2012 has gaps to fill")
     names = list(config.imputer) if OmegaConf.is_list(config.imputer) else [config.imputer]
-    check_ranges(config)
     imputers = of_arguments(OmegaConf.to_container(config))["data.imputer"]
     for name in names:
         check_range("imputer", name, imputers)

@@ -4,8 +4,6 @@ python -m src.page run=logs/nyse_rnn/<time>
 python -m src.page runs=logs/sweeps/<time>
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from omegaconf import DictConfig

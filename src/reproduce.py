@@ -4,10 +4,7 @@ python -m src.reproduce only=nyse,hitters                 minutes
 python -m src.reproduce data_dir=DIR                      all experiments that the data in DIR allow: hours
 """
 
-from __future__ import annotations
-
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -18,8 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.command import app
 from src.config.compose import CONF
-from src.config.overrides import typed
-from src.config.schema import check_ranges
 from src.errors import UserError, nearest
 from src.runs import files
 
@@ -29,7 +24,6 @@ if TYPE_CHECKING:
 
 def reproduce(config: DictConfig) -> None:
     """Run the missing runs of the chosen pairings, sweep by sweep, and write the table."""
-    check_ranges(config)
     pairings = chosen(config)
     files.check(Path(config.output))
     from src.reporting import reproduction  # imports pandas, which errors and --help do not need
@@ -51,7 +45,7 @@ def chosen(config: DictConfig) -> list[dict[str, Any]]:
     pairings = [{"name": f"{pairing['data']}_{pairing['model']}"} | pairing for pairing in listed]
     if config.only is None:
         return pairings
-    only = str(config.only).split(",") if isinstance(config.only, str) else [str(name) for name in config.only]
+    only = [name.strip() for name in str(config.only).strip("[]").split(",")]
     names = sorted({name for pairing in pairings for name in (pairing["data"], pairing["name"])})
     for name in only:
         if name not in names:
@@ -59,7 +53,7 @@ def chosen(config: DictConfig) -> list[dict[str, Any]]:
     return [pairing for pairing in pairings if {pairing["data"], pairing["name"]} & set(only)]
 
 
-def plan(config: DictConfig, pairings: list[dict[str, Any]]) -> list[Row]:
+def plan(config: DictConfig, pairings: list[dict[str, Any]]) -> "list[Row]":
     """Return the rows of the table with the sweeps behind them."""
     from src.reporting import reproduction
 
@@ -80,12 +74,7 @@ def launch(arguments: list[str], folder: Path) -> str:
     return done.stderr.strip().removeprefix("error: ") if done.returncode == 2 else ""
 
 
-def prepared(arguments: list[str]) -> list[str]:
-    """Return the arguments for Hydra, which would read ``only=nyse,hitters`` as a sweep over two values."""
-    return typed([re.sub(r"^only=([^\[]*,.*)$", r"only=[\1]", text) for text in arguments])
-
-
-main = app(reproduce, "reproduce", prepared)
+main = app(reproduce, "reproduce")
 
 if __name__ == "__main__":
     main()

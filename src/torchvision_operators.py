@@ -5,8 +5,6 @@ A CPU build of torch beside the package index's torchvision cannot load torchvis
 of two operators are all that the import misses. With matching builds they are there and nothing is declared.
 """
 
-from __future__ import annotations
-
 import sys
 from importlib.util import find_spec
 from pathlib import Path

@@ -8,8 +8,6 @@ python -m src.train -m resume=logs/sweeps/<time>          run what is missing in
 python -m src.train model=lstm --cfg job                  show the configuration, run nothing
 """
 
-from __future__ import annotations
-
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig

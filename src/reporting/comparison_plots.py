@@ -1,7 +1,5 @@
 """Plots of many runs: functions that take frames and an ``Axes``."""
 
-from __future__ import annotations
-
 import functools
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Data for other programs: the description of an exported network, and the embeddings of samples."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import numpy as np

@@ -3,8 +3,6 @@
 scikit-learn is imported where it draws, because runs on numbers start without it.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The plots of a run folder: which of them a run has, and the tables that they need."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from typing import Any

@@ -136,10 +136,11 @@ def show(result: dict[str, Any], folder: Path) -> None:
     print(f"{result['status']}{best}, {result['seconds']['total']:.1f} s\nrun folder: {shown(folder)}")
 
 
-def compare(split: str, metrics: dict[str, float], other: str, values: dict[str, float]) -> None:
-    """Print metrics as a table, beside other values of the same names where there are any."""
+def compare(split: str, metrics: dict[str, float], other: str, values: dict[str, Any]) -> None:
+    """Print metrics as a table, beside other values or intervals of the same names where there are any."""
     table = Table(split, "ours", *([other] if values else []))
     for name, value in metrics.items():
-        beside = figure(values[name]) if name in values else ""
+        beside = values.get(name, [])
+        beside = " to ".join(map(figure, beside if isinstance(beside, list) else [beside]))
         table.add_row(name, figure(value), *([beside] if values else []))
     Console().print(table)

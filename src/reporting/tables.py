@@ -1,7 +1,5 @@
 """Numbers and tables as texts for the terminal."""
 
-from __future__ import annotations
-
 import math
 
 from rich.console import Console

@@ -8,11 +8,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import result
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from src.config.compose import compose
 from src.data.series.nyse import NYSE
 from src.data.table import Hitters
 from src.evaluate import evaluate
+from src.reporting import intervals
+
+FILES = Hitters.FILE.parent
 
 
 def measured(folder: Path, split: str = "test") -> dict[str, float]:
@@ -163,3 +168,95 @@ def test_too_few_rows_for_a_window_are_refused(copied, call) -> None:
     copied("run", "data=nyse", "model=ols")
     pd.read_csv(NYSE.FILE).iloc[:5].to_csv("new.csv", index=False)
     assert "5 rows are too few" in call("run=run", "input=new.csv", "output=out.csv", entry="predict")[2]
+
+
+def own_days(folder: Path) -> str:
+    frame = pd.read_csv(NYSE.FILE)
+    past = int(frame["train"].sum())
+    frame.iloc[past - 5 :].to_csv("new.csv", index=False)
+    return "new.csv"
+
+
+def own_players(folder: Path) -> str:
+    tested = pd.read_csv(folder / "predictions.csv", index_col=0).index
+    frame = pd.read_csv(Hitters.FILE).loc[tested]
+    pd.concat([frame, frame.iloc[:1].assign(Salary=None)]).to_csv("new.csv", index=False)
+    return "new.csv"
+
+
+def own_months(folder: Path) -> str:
+    # from the first lag of the first test row on
+    frame = pd.read_csv(FILES / "AirPassengers.csv")
+    frame.iloc[len(frame) - len(pd.read_csv(folder / "predictions.csv")) - 24 :].to_csv("new.csv", index=False)
+    return "new.csv"
+
+
+def own_digits(folder: Path) -> str:
+    digits = load_digits()
+    for number in pd.read_csv(folder / "predictions.csv")["image"]:
+        place = Path("new", str(digits.target[number]), f"{number}.png")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((digits.images[number] * 255 / 16).round().astype("uint8")).save(place)
+    return "new"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rows", "metric", "says"),
+    [
+        ("data=nyse model=ols", own_days, "r2", "1,770 days"),
+        ("data=hitters model=ridge", own_players, "mae", "88 rows, and 1 without Salary left out"),
+        ("data=passengers model=last_value", own_months, "mase", "44 windows of 68 rows"),
+        ("data=digits model=linear trainer.max_epochs=1", own_digits, "accuracy", "360 images"),
+    ],
+)
+def test_a_run_is_measured_on_new_labelled_data(
+    copied, call, monkeypatch, arguments: str, rows, metric: str, says: str
+) -> None:
+    monkeypatch.setattr(intervals, "RESAMPLES", 50)
+    folder = copied("run", *arguments.split())
+    logged, source = result(folder), rows(folder)
+    for _ in range(2):
+        status, out, err = call("run=run", f"input={source}", entry="evaluate")
+        assert (status, err) == (0, "")
+        assert says in out
+    first, second = map(result, sorted((folder / "evaluations").iterdir()))
+    assert first["test"] == second["test"]
+    assert first["intervals"] == second["intervals"]
+    for name, value in first["test"].items():  # the new data are the test rows once more
+        assert value == pytest.approx(logged["test"][name], rel=1e-4), name
+    low, high = first["intervals"][metric]
+    assert low < first["test"][metric] < high
+    table = pd.read_csv(next((folder / "evaluations").iterdir()) / "predictions.csv")
+    assert len(table) == first["rows"]
+    assert result(folder) == logged, "the run itself stays as it was"
+
+
+def test_the_interval_of_a_mean_is_about_that_of_the_normal_distribution(copied, call) -> None:
+    copied("run", "data=nyse", "model=ols")
+    own_days(Path("run"))
+    folder = (
+        next(Path("run/evaluations").iterdir()) if call("run=run", "input=new.csv", entry="evaluate")[0] == 0 else Path()
+    )
+    table, (low, high) = pd.read_csv(folder / "predictions.csv"), result(folder)["intervals"]["mae"]
+    errors = (table["prediction"] - table["actual"]).abs()
+    assert high - low == pytest.approx(2 * 1.96 * errors.sem(), rel=0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a,b\n1,2\n", "input=new.csv: has no column Salary, the target"),
+        ("Hits,Salary\n1,\n", "input=new.csv: no row has a target, column Salary"),
+        ("Hits,Salary\n1,2\n", "input=new.csv: missing column AtBat"),
+        ("Hits,Salary\n", "input=new.csv: has no rows"),
+        ("", "input=new.csv: cannot be read as CSV"),
+    ],
+)
+def test_labelled_data_that_do_not_fit_are_refused(copied, call, text: str, says: str) -> None:
+    copied("run", "data=hitters", "model=ridge")
+    Path("new.csv").write_text(text)
+    status, _, err = call("run=run", "input=new.csv", entry="evaluate")
+    assert (status, err.count("\n")) == (2, 1), err
+    assert says in err
+    assert not Path("run/evaluations").exists()
+    assert "leave one out" in call("run=run", "split=val", "input=new.csv", entry="evaluate")[2]

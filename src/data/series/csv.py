@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from src.data import splits
-from src.data.datamodule import InMemory, Spec, Split, require
+from src.data.datamodule import InMemory, Spec, Split, about, require
 from src.data.series import dates, reading
 from src.errors import UserError
 
@@ -87,7 +87,7 @@ class Forecast(InMemory):
                 f"{self.path.name}: {self.target} is 0 in {zeros:,} of {len(targets):,} targets, and MAPE divides by them; "
                 "look at MASE instead"
             )
-        self.inputs, self.values = self.scaled(series, self.features), self.scaled(series, [self.target])[:, 0].clone()
+        self.inputs, self.values = self.inputs_and_values(series)
         target, train = self.columns.index(self.target), self.history.to_numpy()[parts["train"]]
         self.spec = Spec(
             shape=(self.lags, len(self.features)),
@@ -101,7 +101,8 @@ class Forecast(InMemory):
             every_step=self.every_step,
             naive=float(np.abs(train[self.season :] - train[: -self.season]).mean()),
         )
-        windows = {name: self.fixed(start, end) for name, (start, end) in self.ends_of.items()}
+        whole = self.inputs, self.values, self.index
+        windows = {name: self.fixed(*ends, *whole) for name, ends in self.ends_of.items()}
         return windows | ({"train": self.random_prefixes(self.ends_of["train"][1])} if self.prefixes else {})
 
     def check_length(self, rows: int) -> None:
@@ -118,22 +119,26 @@ class Forecast(InMemory):
         if self.origins > end - start:
             raise UserError(f"data.origins={self.origins}: must be at most the {end - start} test rows")
 
+    def inputs_and_values(self, series: pd.DataFrame) -> tuple[Tensor, Tensor]:
+        """Return the scaled inputs (n, features) and target values (n,) of a series."""
+        return self.scaled(series, self.features), self.scaled(series, [self.target])[:, 0].clone()
+
     def scaled(self, series: pd.DataFrame, columns: list[str]) -> Tensor:
         """Return scaled columns (n, columns)."""
         places = [self.columns.index(column) for column in columns]
         values = (series[columns].to_numpy() - self.scaler.mean_[places]) / self.scaler.scale_[places]
         return torch.from_numpy(values).float().contiguous()  # row by row, as windows are read
 
-    def fixed(self, start: int, end: int) -> Split:
+    def fixed(self, start: int, end: int, inputs: Tensor, values: Tensor, index: pd.Index) -> Split:
         """Return all windows whose first target is row ``start`` or later and whose last is before ``end``: views."""
         first, last = start - self.lags, end - self.horizon - self.lags + 1  # first rows of the windows themselves
         back = self.lags if self.every_step else 1  # steps of a window that have targets
-        targets = self.values[self.lags - back + 1 :].unfold(0, back + self.horizon - 1, 1)
-        time = (torch.arange(len(self.values)) / end)[self.lags - back :].unfold(0, back, 1)
+        targets = values[self.lags - back + 1 :].unfold(0, back + self.horizon - 1, 1)
+        time = (torch.arange(len(values)) / end)[self.lags - back :].unfold(0, back, 1)
         return Split(
-            self.inputs.unfold(0, self.lags, 1).transpose(1, 2)[first:last],
+            inputs.unfold(0, self.lags, 1).transpose(1, 2)[first:last],
             targets[first:last],
-            self.index[start : end - self.horizon + 1],
+            index[start : end - self.horizon + 1],
             time[first:last] if start == self.lags else None,
         )
 
@@ -153,18 +158,32 @@ class Forecast(InMemory):
 
     def encode(self, frame: pd.DataFrame) -> tuple[Tensor, pd.Index]:
         """Return every window of ``lags`` rows of new values, named by the date (or row number) that follows it."""
-        require(frame, [*self.features, *self.texts], allowed=list(frame.columns))
-        # spaced as the run's own: what is missing cannot be told from the new dates alone
-        freq = self.freq or getattr(self.index, "freq", None)
-        series, ordered = reading.regular(frame, self.features, self.date, self.date_format, freq)
-        if self.date and self.target in self.features:
-            series = reading.replaced(series, self.target, self.replace, self.date_format, whole=False)
-        series, gaps = reading.filled(series, self.missing, [])
-        self.notes += ordered + gaps
+        series = self.read_series(frame, self.features)
         if len(series) < self.lags:
             raise UserError(f"{len(series)} rows are too few for one window; give at least {self.lags}")
         names = series.index.append(dates.after(series.index, 1, self.freq))[self.lags :]
         return self.scaled(series, self.features).unfold(0, self.lags, 1).transpose(1, 2), names
+
+    def labelled(self, source: Path) -> tuple[Split, str]:
+        """Read another series, and return every window that is followed by the values to predict."""
+        with about(source):
+            series, least = self.read_series(self.new_rows(source, self.texts), self.columns), self.lags + self.horizon
+            if len(series) < least:
+                raise UserError(f"{len(series)} rows are too few for a window and what follows it; give at least {least}")
+        split = self.fixed(self.lags, len(series), *self.inputs_and_values(series), series.index)
+        return split._replace(time=None), f"{len(split.y):,} windows of {len(series):,} rows"
+
+    def read_series(self, frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+        """Return columns of new rows, ordered and without gaps as the run's own series."""
+        require(frame, [*columns, *self.texts], allowed=list(frame.columns))
+        # spaced as the run's own: what is missing cannot be told from the new dates alone
+        freq = self.freq or getattr(self.index, "freq", None)
+        series, ordered = reading.regular(frame, columns, self.date, self.date_format, freq)
+        if self.date and self.target in columns:
+            series = reading.replaced(series, self.target, self.replace, self.date_format, whole=False)
+        series, gaps = reading.filled(series, self.missing, [])
+        self.notes += ordered + gaps
+        return series
 
 
 class Passengers(Forecast):

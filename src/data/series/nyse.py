@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from src.data import splits
-from src.data.datamodule import InMemory, Spec, Split, numbers, require
+from src.data.datamodule import InMemory, Spec, Split, about, numbers, require
 from src.data.series import dates
 from src.errors import UserError
 
@@ -98,6 +98,14 @@ class NYSE(InMemory):
                 )
         x, _ = self.windows(frame, numbers(frame, self.columns))
         return x, pd.Index(frame.get("date", frame.index))[self.lags :]
+
+    def labelled(self, source: Path) -> tuple[Split, str]:
+        """Read further days, and return every one that has ``lags`` days before it."""
+        with about(source):
+            frame = self.new_rows(source, self.texts)
+            x, rows = self.encode(frame)
+            _, y = self.windows(frame, numbers(frame, self.columns))
+        return Split(x, y, rows), f"{len(rows):,} days"
 
 
 def one_hot(days: pd.Series) -> Tensor:

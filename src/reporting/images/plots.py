@@ -1,7 +1,5 @@
 """Plots of runs on images: samples, mistakes, filters and reconstructions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The summary of a sweep: a table of its jobs in ``summary.csv``, and what the terminal shows of it."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The tables and plots that end a sweep: a line per experiment, per value of a swept key, and per setting of a search."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 from pathlib import Path
