@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.command import app
 from src.config.overrides import typed, written
-from src.data.text.keras_files import split
+from src.data.text.words import split
 from src.errors import UserError
 from src.runs import files, result
 
@@ -89,7 +89,7 @@ def prepared(arguments: list[str]) -> list[str]:
             "data=: give the rows to predict as input=, and the run as run=; to classify images without training: "
             "python -m src.train data=images data.path=FOLDER model=resnet50"
         )
-    return typed([written("text", " ".join(split(text[5:]))) if text[:5] == "text=" else text for text in arguments])
+    return typed([written("text", " ".join(*split([text[5:]]))) if text[:5] == "text=" else text for text in arguments])
 
 
 main = app(predict, "predict", prepared)

@@ -13,6 +13,7 @@ from test_readme import RUN
 # options that a data set needs
 GIVEN = {
     "table": [f"data.path={ROOT}/src/data/files/Hitters.csv", "data.target=Salary"],
+    "texts": [f"data.path={ROOT}/tests/data/messages.csv", "data.text=message", "data.target=topic", "data.min_count=1"],
     "csv": [f"data.path={ROOT}/src/data/files/AirPassengers.csv", "data.target=passengers"],
     "images": [f"data.path={ROOT}/tests/data/pictures", "data.resize_size=9", "data.crop_size=8"],
 }
@@ -48,6 +49,7 @@ ALWAYS = {
     "passengers": "linear arima seasonal_naive gradient_boosting nlinear dlinear nbeats tcn transformer "
     "ets theta auto_arima drift",
     "physionet2012": "logistic",
+    "texts": "majority",
     "waveforms": "inception minirocket",
 }
 

@@ -36,6 +36,7 @@ def named(commands: list[tuple[str, str]]) -> list[object]:
 # what makes a command short, by a word of it
 SHORT = {
     "data=table": [f"data.path={ROOT}/tests/data/wine.csv", "data.target=cultivar"],
+    "data=texts": [f"data.path={ROOT}/tests/data/messages.csv", "data.text=message", "data.target=topic"],
     "data=imdb": [FILES],
     "vectors=glove.50d.txt": ["model.embedding.size=2"],
     "data=images": ["data.resize_size=9", "data.crop_size=8"],

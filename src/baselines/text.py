@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from sklearn.preprocessing import LabelBinarizer
 
 from src.errors import UserError
 
 Rows = tuple[Any, Any]  # inputs (n, words) and classes (n,)
 
 
+class Words(ClassifierMixin, BaseEstimator):
+    """Logistic regression of each class, by coefficients ``coef_`` (classes, words), or of two classes (1, words)."""
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        positive = expit((X @ self.coef_.T + self.intercept_).astype(float))
+        return positive / positive.sum(1, keepdims=True) if len(self.coef_) > 1 else np.hstack([1 - positive, positive])
+
+
 @dataclass(eq=False, repr=False)
-class L1Path(ClassifierMixin, BaseEstimator):
+class L1Path(Words):
     """Logistic regression along a path of L1 penalties (ISLP, section 10.9.4)."""
 
     lambdas: int = 50  # penalties, log-spaced from the smallest with all coefficients 0 down to a ten-thousandth of it
@@ -35,13 +46,9 @@ class L1Path(ClassifierMixin, BaseEstimator):
         self.intercepts_ = np.concatenate([fit.intercept_ for fit in fits])
         losses = [log_loss(validation[1], fit.predict_proba(validation[0])) for fit in fits]
         self.chosen_ = int(np.argmin(losses))
-        self.best_ = fits[self.chosen_]
-        self.coef_, self.intercept_, self.classes_ = self.best_.coef_, self.best_.intercept_, self.best_.classes_
-        self.rows_ = len(y)
+        self.coef_, self.intercept_ = fits[self.chosen_].coef_, fits[self.chosen_].intercept_
+        self.classes_, self.rows_ = fits[0].classes_, len(y)
         return self
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        return self.best_.predict_proba(X)
 
     def path(self, splits: dict[str, Rows]) -> pd.DataFrame:
         """Return one row per penalty: its number of non-zero words, and the accuracy on each split."""
@@ -54,16 +61,16 @@ class L1Path(ClassifierMixin, BaseEstimator):
             }
         )
         for name, (X, y) in splits.items():
-            positive = X @ self.coefs_.T + self.intercepts_ > 0  # (n, lambdas)
-            table[f"{name}/accuracy"] = (positive == np.asarray(y)[:, None]).mean(0)
+            table[f"{name}/accuracy"] = ((X @ self.coefs_.T + self.intercepts_ > 0) == np.asarray(y)[:, None]).mean(0)
         return table
 
 
 @dataclass(eq=False, repr=False)
-class NaiveBayesLogistic(ClassifierMixin, BaseEstimator):
+class NaiveBayesLogistic(Words):
     """Logistic regression with an L2 penalty on words times their naive-Bayes log-count ratios (Wang and Manning, 2012).
 
-    A word's log-count ratio is the logarithm of its frequency in positive texts over its frequency in negative ones.
+    A word's log-count ratio is the logarithm of its frequency in texts of a class over that in all others. Of more than two
+    classes each is told from the others, and their probabilities are scaled to a sum of 1.
     """
 
     strengths: list[float]  # inverse penalties C to choose from
@@ -74,17 +81,19 @@ class NaiveBayesLogistic(ClassifierMixin, BaseEstimator):
             raise UserError("model.strengths=[]: must be a list of numbers above 0, as in [0.1, 1.0]")
 
     def fit(self, X: Any, y: Any, validation: Rows) -> NaiveBayesLogistic:
-        positive = np.asarray(y) == 1
-        counts = [np.asarray(X[rows].sum(0)).ravel() + self.smoothing for rows in (~positive, positive)]
-        self.ratios_ = np.log(counts[1] / counts[1].sum()) - np.log(counts[0] / counts[0].sum())
-        weights = sparse.diags_array(self.ratios_)
-        weighted, held_out = X @ weights, validation[0] @ weights
-        fits = [LogisticRegression(C=strength, max_iter=1000).fit(weighted, y) for strength in self.strengths]
-        losses = [log_loss(validation[1], fit.predict_proba(held_out)) for fit in fits]
-        self.best_ = fits[int(np.argmin(losses))]
-        self.coef_ = self.best_.coef_ * self.ratios_  # of the words themselves
-        self.intercept_, self.classes_ = self.best_.intercept_, self.best_.classes_
+        members = LabelBinarizer().fit_transform(y)  # (n, classes), or (n, 1) of two
+        counts = [rows.T @ X + self.smoothing for rows in (members, 1 - members)]
+        ratios = np.subtract(*(np.log(words / words.sum(1, keepdims=True)) for words in counts))  # (classes, words)
+        self.classes_, known = np.unique(y), np.isin(validation[1], np.unique(y))
+        path: list[Any] = []
+        for strength in self.strengths:
+            logistic = LogisticRegression(C=strength, max_iter=1000)
+            fits = [
+                (logistic.fit(X @ sparse.diags_array(weights), rows).coef_[0] * weights, logistic.intercept_[0])
+                for weights, rows in zip(ratios, members.T, strict=True)
+            ]
+            self.coef_, self.intercept_ = map(np.array, zip(*fits, strict=True))  # of the words themselves
+            loss = log_loss(validation[1][known], self.predict_proba(validation[0][known]), labels=self.classes_)
+            path.append((loss, self.coef_, self.intercept_))
+        _, self.coef_, self.intercept_ = min(path, key=itemgetter(0))
         return self
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        return self.best_.predict_proba(X @ sparse.diags_array(self.ratios_))

@@ -17,20 +17,12 @@ from src.errors import UserError, sentence
 
 
 def gradient_boosting(**arguments: Any) -> Callable[[Any], BaseEstimator]:
-    """Return a function that makes gradient-boosted trees for a spec: for each step of a forecast trees of its own.
-
-    Args:
-        arguments: Arguments of scikit-learn's ``HistGradientBoostingClassifier`` or ``HistGradientBoostingRegressor``.
-    """
+    """Return a maker of scikit-learn's ``HistGradientBoosting...`` for a spec, one for each step of a forecast."""
     return partial(made, ensemble.HistGradientBoostingClassifier, ensemble.HistGradientBoostingRegressor, arguments)
 
 
 def random_forest(**arguments: Any) -> Callable[[Any], BaseEstimator]:
-    """Return a function that makes a random forest for a spec.
-
-    Args:
-        arguments: Arguments of scikit-learn's ``RandomForestClassifier`` or ``RandomForestRegressor``.
-    """
+    """Return a function that makes scikit-learn's ``RandomForestClassifier`` or ``RandomForestRegressor`` for a spec."""
     return partial(made, ensemble.RandomForestClassifier, ensemble.RandomForestRegressor, arguments)
 
 

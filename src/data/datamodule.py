@@ -151,8 +151,6 @@ class InMemory(LightningDataModule):
 
     def new_rows(self, source: Path, texts: Sequence[str]) -> pd.DataFrame:
         """Return the rows of a table, without blank ones, and those columns ``texts`` as they are written."""
-        if source.is_dir():
-            raise UserError("is a folder, and this run reads rows of a table; give a CSV file")
         frame, notes = self.read_rows(source, texts)
         self.notes += notes
         frame = frame[~(frame.isna() | frame.eq("")).all(axis=1)]
@@ -162,6 +160,8 @@ class InMemory(LightningDataModule):
 
     def read_rows(self, source: Path, texts: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
         """Read a table of new rows, named by their lines, and notes on how; blank lines are rows without values."""
+        if source.is_dir():
+            raise UserError("is a folder, and this run reads rows of a table; give a CSV file")
         return csv_file.read(source, texts, skip_blank_lines=False)
 
     def unlabelled(self, x: Any, rows: pd.Index) -> Batches:

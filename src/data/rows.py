@@ -110,11 +110,12 @@ class OwnFile(Rows):
         """Return the rows that have a target, of the file of an option."""
         path = Path(getattr(self, key))
         try:
-            frame, notes = table_files.read(path, self.form, [self.target], self.missing_texts)
+            frame, notes = self.read_rows(path, [*self.texts, self.target], new=False)
         except UserError as error:
             raise UserError(f"data.{key}={path}: {error}") from error
+        table_files.check_roles(vars(self), key, list(map(str, frame)))
         self.notes += notes
-        if self.target in frame and not (known := columns.has_target(frame[self.target], self.missing_texts)).all():
+        if not (known := columns.has_target(frame[self.target], self.missing_texts)).all():
             self.notes.append(f"{path.name}: rows without {self.target}, left out: {int((~known).sum()):,}")
             frame = frame[known]
         if frame.empty:
@@ -130,8 +131,8 @@ class OwnFile(Rows):
             self.notes.append(f"{self.target}: whole numbers, taken as classes; task=regression takes them as an amount")
         return parts
 
-    def read_rows(self, source: Path, texts: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-        return table_files.read(source, self.form, texts, self.missing_texts, blank=True)
+    def read_rows(self, source: Path, texts: Sequence[str], new: bool = True) -> tuple[pd.DataFrame, list[str]]:
+        return table_files.read(source, self.form, texts, self.missing_texts, blank=new)
 
     def parts(self, frame: pd.DataFrame, classes: np.ndarray | None) -> dict[str, np.ndarray]:
         test: Any

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ import yaml
 from hydra.utils import get_method
 from omegaconf import OmegaConf
 
-from src.data import columns, csv_file
+from src.data import columns, csv_file, splits
 from src.errors import UserError, nearest
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -22,6 +24,7 @@ SAMPLE = 50  # rows that separator and decimal mark are found in
 # target where data.target is left out.
 READERS = {
     "table": ("src.data.table_files.read", ""),
+    "texts": ("src.data.table_files.read", "label"),
 }
 
 
@@ -67,7 +70,7 @@ def sample(path: Path, separator: str) -> list[list[str]]:
 def read(
     path: Path, form: Form, texts: Sequence[str], missing: Sequence[str], blank: bool = False
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Read the rows of a file, named by their lines, and notes on how.
+    """Read the rows of a file, named by their lines, and notes on how; of a folder, the columns text and label.
 
     Args:
         path: Path of the file.
@@ -79,8 +82,12 @@ def read(
     Raises:
         UserError: The file cannot be read. The sentence does not name the file.
     """
+    if path.is_dir():
+        return of_folder(path, blank), []
     if not path.is_file():
         raise UserError("there is no such file")
+    if ".jsonl" in path.suffixes:
+        return as_written(of_json_lines(path), texts, missing), []
     if path.suffix in (".parquet", ".xlsx", ".xls"):
         return of_package(path, texts, missing), []
     chosen = found(path, form)
@@ -106,10 +113,51 @@ def of_package(path: Path, texts: Sequence[str], missing: Sequence[str]) -> pd.D
         raise UserError("needs a package that is not installed; pip install -e '.[tables]', or save it as CSV") from error
     except Exception as error:  # of each package its own
         raise UserError(f"cannot be read ({str(error).splitlines()[0]})") from error
+    return as_written(frame.set_axis(pd.RangeIndex(2, len(frame) + 2, name="line")), texts, missing)
+
+
+def as_written(frame: pd.DataFrame, texts: Sequence[str], missing: Sequence[str]) -> pd.DataFrame:
+    """Return rows of typed values as a CSV file with such texts for missing values would give them."""
     frame = frame.replace(list(missing), None) if missing else frame
     for name in {*texts} & {*frame}:
         frame[name] = frame[name].map(str, na_action="ignore").fillna("")
-    return frame.set_axis(pd.RangeIndex(2, len(frame) + 2, name="line"))
+    return frame
+
+
+def of_json_lines(path: Path) -> pd.DataFrame:
+    """Read a file that has a JSON object on each line."""
+    rows: dict[int, Any] = {}
+    try:
+        with csv_file.OPENERS.get(path.suffix, open)(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    rows[number] = {**json.loads(line)}
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"line {number}: cannot be read as JSON ({error})") from error
+    if not rows:
+        raise UserError("has no rows")
+    frame = pd.DataFrame.from_dict(rows, orient="index", dtype=object)
+    return frame.infer_objects().rename_axis("line")
+
+
+def of_folder(path: Path, new: bool) -> pd.DataFrame:
+    """Read the ``.txt`` files of a folder that has one folder per class; ``new`` texts may also lie in itself."""
+    rows: list[tuple[str, ...]] = []
+    for file in sorted(path.rglob("*.txt")):
+        name = file.relative_to(path)
+        try:
+            rows += [(str(name), file.read_text("utf-8-sig"), name.parts[0])] * (new or len(name.parts) > 1)
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{name}: cannot be read as UTF-8 ({error})") from error
+    frame = pd.DataFrame(rows, columns=["file", "text", "label"]).set_index("file")
+    labels = {*frame["label"]}
+    if not new and labels & {*chain(*splits.NAMES.values())}:
+        raise UserError(
+            f"has folders {', '.join(sorted(labels))}, which are splits; give them as data.path and data.test_path"
+        )
+    if not new and len(labels) < 2:
+        raise UserError(f"has {len(labels)} folders with .txt files in them; give one folder per class, two at least")
+    return frame
 
 
 def present(data: Any) -> None:
@@ -130,6 +178,8 @@ def present(data: Any) -> None:
         if not data.get(key):
             continue
         where, path = f"data.{key}={data[key]}", Path(str(data[key]))
+        if path.is_dir() and data.get("text"):
+            continue
         if not path.is_file():
             raise UserError(
                 f"{where}: {'is a folder' if path.is_dir() else 'there is no such file'}; give a file of a table"
@@ -137,10 +187,16 @@ def present(data: Any) -> None:
         header = found_names(path, Form(data.separator, data.decimal))
         if header and OmegaConf.is_missing(data, "target"):
             raise UserError(f"data.target: must be given; name the column to predict, one of: {', '.join(header)}")
-        for role in ("target", *(("time", "group", "split") if key == "path" else ())):
-            name = data.get(role)
-            if header and name is not None and name not in header:
-                raise UserError(f"data.{role}={name}: {path.name} has no such column; {nearest(str(name), header)}")
+        if header:
+            check_roles(data, key, header)
+
+
+def check_roles(data: Mapping[str, Any], key: str, names: list[str]) -> None:
+    """Raise a UserError if the file of ``data.path`` or ``data.test_path`` has no such column as an option names."""
+    for role in ("target", "text", *(("time", "group", "split") if key == "path" else ())):
+        if (name := data.get(role)) is not None and name not in names:
+            file = Path(str(data[key])).name
+            raise UserError(f"data.{role}={name}: {file} has no such column; {nearest(str(name), names)}")
 
 
 def with_task(overrides: Mapping[str, str]) -> list[str]:
@@ -178,5 +234,7 @@ def with_task(overrides: Mapping[str, str]) -> list[str]:
 
 
 def found_names(path: Path, form: Form) -> list[str]:
-    """Return the names of the columns of a CSV file; none of a file that is no text."""
+    """Return the names of the columns of a CSV file; none of another."""
+    if ".jsonl" in path.suffixes:
+        return []
     return (sample(path, found(path, form).separator or ",") or [[]])[0]

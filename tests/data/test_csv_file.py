@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from src.data import csv_file
 from src.data.series.csv import Forecast
 from src.data.table import Table
-from src.data.text.imdb import Reviews
+from src.data.text.imdb import IMDB
 from src.errors import UserError
 
 NOTE = "left out: 1 column without a name and without values"
@@ -115,10 +115,10 @@ def test_a_series_with_trailing_commas_is_learnt_under_its_own_names() -> None:
 
 
 @pytest.fixture
-def reviews() -> Reviews:
+def reviews() -> IMDB:
     """Reviews whose inputs are the texts themselves."""
 
-    class Read(Reviews):
+    class Read(IMDB):
         spec = type("Spec", (), {"target": "sentiment"})()
 
         def encode(self, frame: pd.DataFrame) -> tuple[list[str], pd.Index]:
@@ -127,7 +127,7 @@ def reviews() -> Reviews:
     return Read(folder=".")
 
 
-def test_new_rows_with_trailing_commas_are_read_by_their_names(reviews: Reviews) -> None:
+def test_new_rows_with_trailing_commas_are_read_by_their_names(reviews: IMDB) -> None:
     Path("texts.csv").write_text("text,sentiment\n7,positive,\n9,negative,\n")
     texts, lines, _ = reviews.read_new(Path("texts.csv"))
     assert (texts, list(lines), reviews.notes) == (["7", "9"], [2, 3], [NOTE])
@@ -139,7 +139,7 @@ def test_new_rows_with_trailing_commas_are_read_by_their_names(reviews: Reviews)
 MISSING = ["NA", "None", "null", "N/A", "nan", "NaN", "n/a", "<NA>", "#N/A", "NULL", "007", "1.0", "True", "1e5"]
 
 
-def test_every_new_text_is_predicted_whatever_it_says(reviews: Reviews) -> None:
+def test_every_new_text_is_predicted_whatever_it_says(reviews: IMDB) -> None:
     Path("texts.csv").write_text("text\n" + "\n".join(MISSING) + "\n\n")  # a blank line is no text
     texts, lines, said = reviews.read_new(Path("texts.csv"))
     assert (texts, list(lines)) == (MISSING, list(range(2, 2 + len(MISSING))))

@@ -20,6 +20,7 @@ from src.data import download
 from src.data.datamodule import Batches
 from src.data.text import keras_files
 from src.data.text.imdb import IMDB, IMDBBags
+from src.data.text.words import vocabulary
 from src.networks import vectors as word_vectors
 from src.training.build import load_run
 
@@ -254,7 +255,7 @@ def test_vectors_that_are_not_there_or_cut_off_are_refused(call) -> None:
 def test_a_text_is_scored_like_the_review_that_it_is(copied, call, stored, options: list[str]) -> None:
     copied("run", *options, *([] if "model=naive_bayes" in options else ["trainer.max_epochs=1"]))
     own = pd.read_csv("run/predictions.csv", index_col="review")
-    words = keras_files.vocabulary(keras_files.read_index(FOLDER / "imdb" / "imdb_word_index.json"), None)
+    words = vocabulary(keras_files.read_index(FOLDER / "imdb" / "imdb_word_index.json"), None)
     texts = [" ".join(words[rank + 3] for rank in ranks) for ranks in stored["x_test"][:2]]
     status, out, err = call("run=run", f"text={texts[0].upper()} !", entry="predict")
     assert (status, err) == (0, "")

@@ -23,6 +23,7 @@ from src.data.series.nyse import NYSE
 from src.data.table import Table
 from src.data.text import keras_files
 from src.data.text.imdb import IMDBBags
+from src.data.text.words import numbered
 from src.errors import UserError
 from src.training.build import instantiate
 
@@ -246,7 +247,7 @@ def reviews(random: np.random.Generator, rows: int, value: float, monkeypatch: p
     index = {f"word{rank}": rank for rank in range(1, 10)}
 
     def make(content: dict[str, Any]) -> IMDBBags:
-        read = {name: (keras_files.numbered(lists), labels) for name, (lists, labels) in content.items()}
+        read = {name: (numbered(lists), labels) for name, (lists, labels) in content.items()}
         monkeypatch.setattr(keras_files, "find", lambda folder: (None, None))
         monkeypatch.setattr(keras_files, "read_index", lambda path: index)
         monkeypatch.setattr(keras_files, "read", lambda path: read)

@@ -6,48 +6,19 @@ import json
 import zipfile
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from src.data import download, unpickle
+from src.data.text.words import Texts, numbered
 from src.errors import UserError
 
 REVIEWS, INDEX = download.SOURCES["imdb_reviews"], download.SOURCES["imdb_word_index"]
 
-# Words are numbered as by keras.datasets.imdb.load_data: the n-th most frequent is n + 3; lower numbers are not words.
-RESERVED = ("<PAD>", "<START>", "<UNK>", "<UNUSED>")
-START, UNKNOWN, FIRST = 1, 2, 3
 KERAS_SEED = 113  # it shuffles the reviews, which lie sorted by class, so that review 0 is the one that all books show
-FILTERED = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
 
 LARGEST, WORDS = 2**25, 2**24  # bytes of a member and words of a split: about twice and three times what there are
-
-
-class Texts(NamedTuple):
-    """Texts as word numbers.
-
-    Attributes:
-        words: Numbers of the words of all texts, one text after another, each beginning with START; int32 (n,).
-        ends: End of each text in ``words``; int64 (texts,).
-    """
-
-    words: np.ndarray
-    ends: np.ndarray
-
-    def take(self, rows: np.ndarray) -> Texts:
-        """Return some of the texts."""
-        starts = np.concatenate([[0], self.ends[:-1]])[rows]
-        words = [self.words[start:end] for start, end in zip(starts, self.ends[rows], strict=True)]
-        return Texts(np.concatenate(words), (self.ends[rows] - starts).cumsum())
-
-    def joined(self, more: Texts) -> Texts:
-        """Return these texts and more behind them."""
-        return Texts(np.concatenate([self.words, more.words]), np.concatenate([self.ends, len(self.words) + more.ends]))
-
-    def limited(self, vocabulary: int) -> Texts:
-        """Return the texts with UNKNOWN in place of numbers from ``vocabulary`` on."""
-        return self._replace(words=np.where(self.words < vocabulary, self.words, np.int32(UNKNOWN)))
 
 
 def present(data: Any) -> None:
@@ -119,19 +90,11 @@ def check(lists: Any, labels: Any, split: str) -> None:
         not isinstance(labels, np.ndarray)
         or labels.ndim != 1
         or labels.dtype.kind not in "biu"
-        or set(labels.tolist()) - {0, 1}
+        or {*labels.tolist()} - {0, 1}
     ):
         raise UserError(f"its y_{split} holds something other than 0 and 1")
     if len(lists) != len(labels):
         raise UserError(f"it holds {len(lists):,} reviews in x_{split} and {len(labels):,} classes in y_{split}")
-
-
-def numbered(lists: list[list[int]]) -> Texts:
-    """Return texts with word numbers in place of ranks."""
-    lengths = np.array([len(words) + 1 for words in lists], dtype=np.int64)
-    ends = lengths.cumsum()
-    started = chain.from_iterable(chain((START - FIRST,), words) for words in lists)
-    return Texts(np.fromiter(started, np.int32, int(lengths.sum())) + np.int32(FIRST), ends)
 
 
 def read_index(path: Path) -> dict[str, int]:
@@ -149,23 +112,3 @@ def read_index(path: Path) -> dict[str, int]:
     except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"{path}: cannot be read ({error}); the official file is {INDEX.url} ({INDEX.digest})") from error
     return index
-
-
-def vocabulary(index: dict[str, int], most: int | None) -> tuple[str, ...]:
-    """Return the words by number, at most ``most`` with the reserved ones."""
-    names = list(RESERVED) + ["<UNUSED>"] * len(index)
-    for word, rank in index.items():
-        if rank <= len(index):
-            names[rank + FIRST] = word
-    return tuple(names[:most])
-
-
-def split(text: str) -> list[str]:
-    """Split a text into words as Keras' Tokenizer does."""
-    return [word for word in text.lower().translate(FILTERED).split(" ") if word]
-
-
-def encode(texts: list[str], index: dict[str, int]) -> Texts:
-    """Return new texts as word numbers; words without a rank become UNKNOWN."""
-    unknown = UNKNOWN - FIRST
-    return numbered([[index.get(word, unknown) for word in split(text)] for text in texts])
