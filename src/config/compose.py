@@ -33,6 +33,7 @@ PLUGINS = (
 OmegaConf.register_new_resolver("if", lambda condition, yes, no: yes if condition else no, replace=True)
 OmegaConf.register_new_resolver("space", lambda model: OmegaConf.load(CONF / "spaces.yaml").get(model, {}), replace=True)
 OmegaConf.register_new_resolver("sum", lambda *numbers: sum(numbers), replace=True)
+OmegaConf.register_new_resolver("product", lambda one, other: (one or 0) * other, replace=True)
 
 
 def options(group: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from math import ceil
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ class Split(NamedTuple):
     time: Tensor | None = None
 
 
+@dataclass(eq=False)
 class Batches:
     """Batches sliced out of a split: no ``__getitem__`` per sample, no collating, no workers.
 
@@ -40,29 +42,19 @@ class Batches:
 
     When several devices train together, each reads its part of every batch, see :meth:`own`; all of them evaluate a whole
     split.
-
-    Args:
-        split: Rows to read.
-        batch_size: Rows per batch and device.
-        block: Batches per list; None for evaluation.
-        seed: Seed of the shuffling; None keeps the order of the split.
-        trainer: Trainer with the current epoch and the devices; None for one device.
-        weights: Weights (n,) by which training rows are drawn, with replacement; None takes every row once.
     """
 
-    def __init__(
-        self,
-        split: Split,
-        batch_size: int,
-        block: int | None = None,
-        seed: int | None = None,
-        trainer: Trainer | None = None,
-        weights: Tensor | None = None,
-    ):
-        self.split, self.batch_size, self.seed, self.trainer, self.weights = split, batch_size, seed, trainer, weights
-        self.shuffled = seed is not None and block is not None
-        self.devices = trainer.world_size if trainer and block else 1
-        self.block = 1 if self.devices > 1 else block  # so that each batch of several devices has its own weight
+    split: Split  # rows to read
+    batch_size: int  # rows per batch and device
+    block: int | None = None  # batches per list; None for evaluation
+    seed: int | None = None  # seed of the shuffling; None keeps the order of the split
+    trainer: Trainer | None = None  # trainer with the current epoch and the devices; None for one device
+    weights: Tensor | None = None  # weights (n,) by which rows are drawn, with replacement; None takes every row once
+
+    def __post_init__(self) -> None:
+        self.shuffled = self.seed is not None and self.block is not None
+        self.devices = self.trainer.world_size if self.trainer and self.block else 1
+        self.block = 1 if self.devices > 1 else self.block  # so that each batch of several devices has its own weight
         self.epoch_rows: tuple[int, list[Tensor]] = -1, []
 
     def __len__(self) -> int:

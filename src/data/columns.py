@@ -61,15 +61,9 @@ def infer(train: pd.DataFrame, given: dict[str, Sequence[str]]) -> Kinds:
             raise UserError(f"data.{key}: {absent[0]} is no column besides the target; choose from: {', '.join(train)}")
     reasons = {"ignore": "as told", "group": "the groups", "split": "the splits"}
     said = {name: reasons.get(key, key) for key, names in given.items() for name in names}
-    kinds: dict[str, Any] = {"numbers": [], "categories": [], "dates": [], "left_out": {}}
-    for name in train:
-        kind = said.get(name) or kind_of(train[name])
-        if kind in ("numbers", "categories", "dates"):
-            kinds[kind].append(name)
-        else:
-            kinds["left_out"][name] = kind
-    numbers, categories, dated = (tuple(kinds[kind]) for kind in ("numbers", "categories", "dates"))
-    return Kinds(numbers, categories, dated, kinds["left_out"])
+    kinds = {str(name): said.get(name) or kind_of(train[name]) for name in train}
+    of = {kind: tuple(name for name in kinds if kinds[name] == kind) for kind in ("numbers", "categories", "dates")}
+    return Kinds(**of, left_out={name: kind for name, kind in kinds.items() if kind not in of})
 
 
 def kind_of(column: pd.Series) -> str:

@@ -14,20 +14,17 @@ from torch import Tensor
 
 from src.data import columns, splits, table_files
 from src.data.datamodule import InMemory, Split, numbers, require
+from src.data.splits import Folded
 from src.errors import UserError
 
 
 @dataclass(kw_only=True, eq=False)
-class Rows(InMemory):
+class Rows(Folded, InMemory):
     """Rows with one target. A subclass returns them in ``frame``, and turns them into inputs in ``fit``."""
 
     target: str  # column to predict
-    test: float = 0.2  # fraction of the rows, drawn at random
-    # fraction of the remaining rows, or ``test`` to validate on the test rows as the source does
-    validation: float | str = 0.2
     # rows that mean and standard deviation of columns and target come from: train (without validation), all, or none
     scaling: str = "train"
-    split_seed: int = 0  # seed of the splits, and of nothing else
     classes: bool = False  # the target is a class and not a number
 
     def frame(self) -> pd.DataFrame:
@@ -43,7 +40,7 @@ class Rows(InMemory):
 
     def parts(self, frame: pd.DataFrame, classes: np.ndarray | None) -> dict[str, np.ndarray]:
         """Return the row numbers of each split; ``classes`` (rows,) are numbers to stratify by."""
-        return splits.divide(len(frame), self.test, self.validation, splits.at_random(self.split_seed, classes))
+        return self.divided_rows(len(frame), classes)
 
     def load(self) -> dict[str, Split]:
         frame = self.frame()
@@ -135,19 +132,19 @@ class OwnFile(Rows):
         return table_files.read(source, self.form, texts, self.missing_texts, blank=new)
 
     def parts(self, frame: pd.DataFrame, classes: np.ndarray | None) -> dict[str, np.ndarray]:
-        test: Any
-        validation: Any
+        named: dict[str, np.ndarray] = {}
+        order = groups = None
         if classes is not None and not self.split:
             columns.check_classes(frame[self.target])
-        cut, test, validation = splits.at_random(self.split_seed, classes), self.test, self.validation
         if self.time:
-            cut = splits.by_order(columns.ranks(columns.filled(frame[self.time], "time")))
+            order = columns.ranks(columns.filled(frame[self.time], "time"))
         if self.group:
-            cut = splits.by_group(self.split_seed, columns.filled(frame[self.group], "group").astype(str).to_numpy())
+            groups = columns.filled(frame[self.group], "group").astype(str).to_numpy()
         if self.split:
             named = splits.named(columns.filled(frame[self.split], "split"))
-            test, validation = named["test"], named.get("val", validation)
-        return splits.divide(len(frame), self.tested if self.test_path else test, validation, cut)
+        if self.test_path:
+            named["test"] = self.tested
+        return self.divided_rows(len(frame), classes, groups, order, **named)
 
 
 def natural(name: str) -> tuple[float, str]:

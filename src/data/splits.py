@@ -9,7 +9,10 @@ rows of train, see :func:`fitting_rows`. Two settings break this rule, because s
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,14 +26,71 @@ NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation", "
 
 # Cuts rows in two, the second part a fraction (float) or a number (int) of them.
 Cut = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
+# Fraction or number of the test rows, the test rows, or the other rows and the test rows.
+Test = float | np.ndarray | tuple[np.ndarray, np.ndarray]
+Parts = dict[str, np.ndarray]  # row numbers by split
 
 
-def divide(rows: int, test: float | np.ndarray, validation: float | str | np.ndarray, cut: Cut) -> dict[str, np.ndarray]:
+@dataclass(kw_only=True, eq=False)
+class Folded:
+    """Options of the splits of a data set that may be divided into folds; the first of its base classes."""
+
+    test: float = 0.2  # fraction of the rows
+    validation: float | str = 0.2  # fraction of the other rows, or ``test`` to validate on the test rows as some sources do
+    split_seed: int = 0  # seed of the splits, and of nothing else
+    folds: int | None = None  # number of parts of the rows, each of them the test rows of one run; null draws ``test``
+    repeats: int = 1  # number of times that the rows are divided into folds, each time in another way
+    fold: int | None = None  # number of this run's fold, over all repeats
+
+    def divided_rows(self, rows: int, classes: Any = None, groups: Any = None, order: Any = None, **named: Any) -> Parts:
+        """Divide rows at random, in whole groups, or in order, see :meth:`held_out`; ``named`` has splits that are given."""
+        cut = at_random(self.split_seed, classes) if order is None else by_order(order)
+        cut = cut if groups is None else by_group(self.split_seed, groups)
+        test = named["test"] if "test" in named else self.held_out(rows, classes, groups, order)
+        return divide(rows, test, named.get("val", self.validation), cut)
+
+    def held_out(self, rows: int, classes: Any = None, groups: Any = None, order: Any = None) -> Test:
+        """Return ``test``; or of a fold the other rows and the test rows, which :func:`divide` takes too.
+
+        The test rows of the folds of a repeat together are all rows. Folds are stratified by ``classes`` or keep ``groups``
+        whole. By the ``order`` of time each comes after the other rows, so that the first of ``folds`` + 1 parts is tested
+        by none. All three have a value for each row, and the later ones come first.
+
+        Raises:
+            UserError: There is no such fold, or there are too few rows for so many.
+        """
+        if self.folds is None and self.fold is None:
+            return self.test
+        count, fold = (self.folds or 0) * self.repeats, "null" if self.fold is None else self.fold
+        if self.folds is None or self.fold is None or self.fold >= count:
+            raise UserError(
+                f"data.fold={fold}: must be below data.folds × data.repeats = {count}; sweep=folds runs all folds"
+            )
+        from sklearn import model_selection  # slow to import
+
+        repeat, number = divmod(self.fold, self.folds)
+        if order is not None and groups is None and repeat:
+            raise UserError(f"data.repeats={self.repeats}: rows in the order of time have one division; leave it out")
+        drawn: Any = {"shuffle": True, "random_state": np.random.RandomState([self.split_seed, repeat])}
+        every, kind = np.arange(rows), model_selection.KFold if classes is None else model_selection.StratifiedKFold
+        folds = kind(self.folds, **drawn) if groups is None else model_selection.GroupKFold(self.folds, **drawn)
+        if order is not None and groups is None:
+            every, folds = np.argsort(order, kind="stable"), model_selection.TimeSeriesSplit(self.folds)
+        try:
+            with warnings.catch_warnings(action="error", category=UserWarning):  # of a class with fewer rows than folds
+                rest, tested = list(folds.split(every, classes, groups))[number]
+        except (ValueError, UserWarning) as error:
+            raise UserError(f"data.folds={self.folds}: {str(error).rstrip('.')}; take fewer, or give more rows") from error
+        return every[rest], every[tested]
+
+
+def divide(rows: int, test: Test, validation: float | str | np.ndarray, cut: Cut) -> Parts:
     """Divide rows into train, validation and test.
 
     Args:
         rows: Number of rows.
-        test: Fraction of the rows, number of rows, or the test rows themselves where the source names them.
+        test: Fraction of the rows, number of rows, or the test rows themselves where the source names them; for a fold the
+            rest and the test rows.
         validation: Fraction or number of the remaining rows, or ``test`` to validate on the test rows as some sources do, or
             the validation rows themselves where the source names them.
         cut: :func:`in_order` or :func:`at_random`.
@@ -45,7 +105,10 @@ def divide(rows: int, test: float | np.ndarray, validation: float | str | np.nda
     try:
         if isinstance(validation, np.ndarray):
             every = np.delete(every, validation)
-        rest, tested = (np.setdiff1d(every, test), test) if isinstance(test, np.ndarray) else cut(every, test)
+        if isinstance(test, tuple):
+            rest, tested = test
+        else:
+            rest, tested = (np.setdiff1d(every, test), test) if isinstance(test, np.ndarray) else cut(every, test)
         if isinstance(validation, np.ndarray):
             train, val = rest, validation
         else:

@@ -172,6 +172,8 @@ def present(data: Any) -> None:
             f"{' '.join(dividing)}: rows are divided in one way; set one of them"
             + (", without data.test_path" * bool(data.test_path))
         )
+    if data.get("folds") and (named := [f"data.{key}={data[key]}" for key in ("test_path", "split") if data.get(key)]):
+        raise UserError(f"data.folds={data.folds}: {named[0]} names the test rows; leave one of the two out")
     if data.get("test_path") and Path(str(data.path)).resolve() == Path(str(data.test_path)).resolve():
         raise UserError(f"data.test_path={data.test_path}: is the file of data.path; the test rows must be others")
     for key in ("path", "test_path"):

@@ -114,7 +114,7 @@ def experiments(runs: pd.DataFrame) -> pd.Series:
         own = [f"{key}={value}" for key, value in sorted(changed(settings).items())]
         texts.append(" ".join([*map(str, choices), *own]))
     names = pd.Series(texts, runs.index, dtype=str)
-    versions = runs["fingerprint"].groupby([names, runs["split_seed"]], dropna=False).transform("nunique")
+    versions = runs["fingerprint"].groupby([names, runs["split_seed"], runs["fold"]], dropna=False).transform("nunique")
     return names + (" fingerprint=" + runs["fingerprint"].astype(object).fillna("-").astype(str).str[:6]).where(
         versions > 1, ""
     )

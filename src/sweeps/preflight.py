@@ -71,21 +71,21 @@ def alternatives(given: list[str], loader: ConfigLoader) -> list[list[str]]:
     """
     found: dict[str, list[str]] = {}
     for override in overrides.parse(given, loader):
-        key = override.get_key_element()
-        if not override.is_sweep_override():
-            found[key] = [f"{key}={override.get_value_element_as_str()}"]
-            continue
-        if not override.is_discrete_sweep():
+        key, several = override.get_key_element(), override.is_sweep_override()
+        if several and not override.is_discrete_sweep():
             raise UserError(f"{override.input_line}: is an interval to draw from; add sweep=search or sweep=random")
-        found[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        values = override.sweep_string_iterator() if several else [override.get_value_element_as_str()]
+        found[key] = [f"{key}={value}" for value in values]
         if not found[key]:
             raise UserError(f"{override.input_line}: names no value, so this sweep has no jobs")
+        if several and key in ("data.folds", "data.repeats"):
+            raise UserError(f"{override.input_line}: the jobs of a sweep have one number of folds; start a sweep for each")
     return list(found.values())
 
 
 def differing(values: list[str]) -> list[str]:
-    """Return the overrides of one key without valid seeds but the first: jobs that differ in those alone need one check."""
-    seeds = [text for text in values if re.fullmatch(r"seed=\d{1,9}", text)]
+    """Return the overrides of one key without valid seeds or folds but the first: for all of them one check will do."""
+    seeds = [text for text in values if re.fullmatch(r"(seed|data\.fold)=\d{1,9}", text)]
     return [text for text in values if text not in seeds[1:]]
 
 

@@ -19,7 +19,7 @@ from src.networks import vectors
 from src.runs import result as results
 
 # Keys of a data set that decide which samples are in the test split.
-SPLIT = ("samples", "split_seed", "test", "validation")
+SPLIT = ("samples", "split_seed", "test", "validation", "folds", "fold")
 
 
 def check(config: DictConfig, model: str) -> None:

@@ -47,12 +47,11 @@ def new_result(config: DictConfig, choices: Any, overrides: list[str]) -> dict[s
         overrides: Overrides that the configuration was composed from.
     """
     return results.start(
-        data=choices.data,
-        model=choices.model,
-        protocol=choices.protocol,
+        **{name: choices[name] for name in ("data", "model", "protocol")},
         honest=config.honest and config.data.get("validation") != "test" and config.data.get("scaling") != "all",
         seed=config.seed,
         split_seed=config.data.get("split_seed"),
+        fold=config.data.get("fold"),
         monitor=config.monitor,
         documented=documented(config, overrides),
     )
@@ -160,7 +159,7 @@ def prepare(config: DictConfig, folder: Path, result: dict[str, Any]) -> tuple[I
     if (coverage := initial_weights.apply(config, task.network, data.spec.words, folder)) is not None:
         result["coverage"] = coverage
     result |= {"device": accelerator, "threads": torch.get_num_threads(), "fingerprint": data.fingerprint()}
-    result |= task.recorded()
+    result |= task.recorded() | {"rows": {name: len(split.rows) for name, split in data.splits.items()}}
     return data, task, accelerator
 
 

@@ -25,21 +25,13 @@ DARK = 16  # below it an image is nearly black
 
 
 class Form(NamedTuple):
-    """Common form of all images: resized, and cut out of the middle.
+    """Common form of all images: resized, and cut out of the middle."""
 
-    Attributes:
-        resize_size: Length in pixels of the shorter side after resizing.
-        crop_size: Side in pixels of the square that is then cut out of the middle.
-        squash: Resize both sides to ``resize_size``, whatever the proportions.
-        channels: 3 (red, green, blue) or 1 (grey).
-        white: Value of white in grey images of more than 8 bits; None takes the smallest of ``WHITES`` that an image does
-            not exceed.
-    """
-
-    resize_size: int
-    crop_size: int
-    squash: bool = False
-    channels: int = 3
+    resize_size: int  # length in pixels of the shorter side after resizing
+    crop_size: int  # side in pixels of the square that is then cut out of the middle
+    squash: bool = False  # resize both sides to ``resize_size``, whatever the proportions
+    channels: int = 3  # 3 (red, green, blue) or 1 (grey)
+    # value of white in grey images of more than 8 bits; None takes the smallest of ``WHITES`` that an image does not exceed
     white: int | None = None
 
 

@@ -13,6 +13,7 @@ from src.data.datamodule import Split
 from src.data.images import decoding
 from src.data.images.decoding import Form
 from src.data.images.images import Images, Labelled
+from src.data.splits import Folded
 from src.errors import UserError
 
 # Keys of the fraction of train that stands in for a split without a folder.
@@ -20,7 +21,7 @@ DRAWN = {"val": "validation", "test": "test"}
 
 
 @dataclass(kw_only=True, eq=False)
-class Folder(Images):
+class Folder(Folded, Images):
     """Images in a folder with one folder for each class; or in a folder without, to be named by ImageNet's classes.
 
     Every file that is not hidden counts, by its content; files at any depth below a class folder belong to the class. The
@@ -31,7 +32,6 @@ class Folder(Images):
     """
 
     path: Path  # path of the folder
-    test: float = 0.2  # fraction of the images, stratified
     resize_size: int = 232  # length in pixels that the shorter side of an image is resized to
     crop_size: int = 224  # side in pixels of the square that is then cut out of the middle
     squash: bool = False  # resize both sides to ``resize_size``, whatever the proportions
@@ -64,10 +64,12 @@ class Folder(Images):
                     f"data.path={self.path}: {name} has {count} images that can be read; give at least three, for "
                     "train, val and test"
                 )
-        return Labelled(x, y, rows, classes, self.test)
+        return Labelled(x, y, rows, classes, self.held_out(len(y), y.numpy()))
 
     def divided(self, parts: dict[str, Path]) -> Labelled:
         """Return the images of folders for train and for val, test or both; what has no folder is drawn from train."""
+        if self.folds:
+            raise UserError(f"data.folds={self.folds}: the folders in {self.path} are the splits; leave it out")
         drawn = [f"{name} is drawn from train (data.{key})" for name, key in DRAWN.items() if name not in parts]
         used = ", ".join(part.name for part in parts.values())
         self.notes.append("; ".join([f"{self.path.name}: the folders {used} are the splits", *drawn]))

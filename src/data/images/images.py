@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 from src.data import splits
 from src.data.datamodule import InMemory, Spec, Split
 from src.data.images import decoding
+from src.data.splits import Folded, Test
 from src.errors import UserError, nearest
 
 # A transform draws one set of random numbers per call, so each batch is augmented in this many parts.
@@ -24,23 +25,14 @@ PARTS = 16
 
 
 class Labelled(NamedTuple):
-    """Images with their classes.
+    """Images with their classes."""
 
-    Attributes:
-        x: Bytes, uint8 (n, channels, height, width).
-        y: Class numbers, int64 (n,).
-        rows: Names of the images.
-        classes: Names of the classes, by number.
-        test: Fraction of the images that is drawn for the test, or the rows that the source has set aside for it.
-        validation: Rows that the source has set aside for validation; None where it has none.
-    """
-
-    x: Tensor
-    y: Tensor
-    rows: pd.Index
-    classes: tuple[str, ...]
-    test: float | np.ndarray
-    validation: np.ndarray | None = None
+    x: Tensor  # bytes, uint8 (n, channels, height, width)
+    y: Tensor  # class numbers, int64 (n,)
+    rows: pd.Index  # names of the images
+    classes: tuple[str, ...]  # names of the classes, by number
+    test: Test  # fraction of the images to draw for the test, a fold, or the rows that the source has set aside for it
+    validation: np.ndarray | None = None  # rows that the source has set aside for validation; None where it has none
 
 
 class Feed(nn.Module):
@@ -207,13 +199,11 @@ def taken(x: Tensor, rows: np.ndarray) -> Tensor:
 
 
 @dataclass(kw_only=True, eq=False)
-class Digits(Images):
+class Digits(Folded, Images):
     """scikit-learn's 1,797 handwritten digits of 8 × 8 pixels, which need no download."""
-
-    test: float = 0.2  # fraction of the images, stratified
 
     def images(self) -> Labelled:
         digits = load_digits()
         x = torch.from_numpy((digits.images * 255 / 16).round()).to(torch.uint8).unsqueeze(1)
         y, rows = torch.from_numpy(digits.target), pd.RangeIndex(len(x), name="image")
-        return Labelled(x, y, rows, tuple(map(str, digits.target_names)), self.test)
+        return Labelled(x, y, rows, tuple(map(str, digits.target_names)), self.held_out(len(x), digits.target))

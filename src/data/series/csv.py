@@ -14,11 +14,12 @@ from torch import Tensor
 from src.data import splits
 from src.data.datamodule import InMemory, Spec, Split, about, require
 from src.data.series import dates, reading
+from src.data.splits import Folded
 from src.errors import UserError
 
 
 @dataclass(kw_only=True, eq=False)
-class Forecast(InMemory):
+class Forecast(Folded, InMemory):
     """A series, split by time: the last ``test`` of its rows are test, the last ``validation`` of the others validation.
 
     One sample is ``lags`` rows of ``features``, oldest first: (lags, features). Its targets are the ``horizon`` values of
@@ -70,6 +71,9 @@ class Forecast(InMemory):
             series, ordered = reading.regular(frame, self.columns, self.date, self.date_format, self.freq)
             series = reading.replaced(series, self.target, self.replace, self.date_format)
             rows, past = len(series), int(len(series) * (1 - self.test))
+            if isinstance(fold := self.held_out(rows, order=np.arange(rows)), tuple):
+                past, rows = len(fold[0]), int(fold[1][-1]) + 1
+                series = series[:rows]  # at the time of a fold nothing is known of the rows after it
             parts = splits.divide(rows, rows - past, self.validation, splits.in_order)
             series, gaps = reading.filled(series, self.missing, sorted({int(parts[name][0]) for name in ("val", "test")}))
         except UserError as error:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from src.data import splits
 from src.data.datamodule import InMemory, Spec, Split, numbers, require
+from src.data.splits import Folded
 from src.errors import UserError
 
 # One period of each kind, as a function of the angle.
@@ -24,7 +25,7 @@ KINDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @dataclass(kw_only=True, eq=False)
-class Waveforms(InMemory):
+class Waveforms(Folded, InMemory):
     """Waves of several kinds with Gaussian noise, to be classified: the course sheet's sine against square.
 
     One sample is a wave, or a part of it: (steps, 1). With the defaults of ``conf/data`` the numbers are the sheet's, to the
@@ -62,7 +63,7 @@ class Waveforms(InMemory):
         labels = np.arange(self.samples // len(self.waves) * len(self.waves)) % len(self.waves)
         signals = np.stack([self.wave(self.waves[label], random) for label in labels]).astype(np.float32)
         order = random.permutation(len(labels))
-        parts = {name: order[rows] for name, rows in self.divided(len(labels)).items()}
+        parts = {name: order[rows] for name, rows in self.divided(labels[order]).items()}
         fitting = splits.fitting_rows(parts, self.scaling)
         self.magnitude = np.abs(signals[fitting]).max(initial=0.0) or 1.0
         x = self.pieces(torch.from_numpy(signals / self.magnitude))
@@ -85,13 +86,15 @@ class Waveforms(InMemory):
             for name, part in parts.items()
         }
 
-    def divided(self, waves: int) -> dict[str, np.ndarray]:
+    def divided(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Return the places of each split in the shuffled order; here validation is a fraction of all waves."""
+        waves, held_out = len(labels), self.held_out(len(labels), labels)
         before_test = int(waves * (1 - self.test))
         validation: float | str = "test"
         if self.validation != "test":
             validation = before_test - int(waves * (1 - self.test - float(self.validation)))
-        return splits.divide(waves, waves - before_test, validation, splits.in_order)
+        test = held_out if isinstance(held_out, tuple) else waves - before_test
+        return splits.divide(waves, test, validation, splits.in_order)
 
     def wave(self, kind: str, random: np.random.RandomState) -> np.ndarray:
         """Return a noisy wave (steps,). Options at their defaults draw no random number, to reproduce the sheet's waves."""
