@@ -21,7 +21,7 @@ COMMANDS = list(dict.fromkeys(re.findall(r"^python -m src\.(\w+) ?(.*?)(?: +#.*)
 # Long even with one seed and one epoch; by default only their configuration is composed.
 LONG = re.compile(
     r"-m data=(wordle|hitters|passengers|physionet2012|nyse model=(linear|rnn))|sweep=waveforms_study"
-    r"|model=resnet50|sweep=(random|seeds)|sweep=search data=nyse model=lstm$|model.replicas"
+    r"|model=resnet50|sweep=(random|seeds|folds)|sweep=search data=nyse model=lstm$|model.replicas"
 )
 # The arguments of the runs that are not long.
 RUN = [arguments for entry, arguments in COMMANDS if entry == "train" and not LONG.search(arguments)]
@@ -47,6 +47,7 @@ SHORT = {
     "sweep=search": ["hydra.sweeper.n_trials=2"],
     "sweep=random": ["hydra.sweeper.n_trials=2"],
     "sweep=seeds": ["sweep.seeds=2"],
+    "sweep=folds": ["data.folds=2", "data.repeats=1"],
     "model.replicas=20": ["model.replicas=2"],
     "sweep=waveforms_study": [
         *("data.samples=60", "model.cell=gru", "model.num_layers=1", "data.length=12", "task.optimizer.lr=0.01"),

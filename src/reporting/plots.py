@@ -215,9 +215,7 @@ def autocorrelation(series: pd.Series, ax: Axes, lags: int = 35) -> Axes:
 
 
 def spread(runs: pd.DataFrame, ax: Axes, metric: str = "test.r2", by: str = "model") -> Axes:
-    """Plot a metric by group: a dot per run, and mean ± standard deviation. Categories keep their order, other groups have
-    that of their means.
-    """
+    """Plot a metric by group, ordered by mean unless they are categories: a dot per run, and mean ± standard deviation."""
     groups = runs.groupby(by, observed=True)[metric]
     means = groups.agg(["mean", "std"])
     means = means if isinstance(runs[by].dtype, pd.CategoricalDtype) else means.sort_values("mean")

@@ -99,7 +99,8 @@ def page(rows: list[Row], refused: dict[Path, str]) -> str:
     lines = [" | ".join(HEADS), " | ".join(["---"] * len(HEADS))]
     for row in rows:
         folders = [sweep.folder for sweep in row.sweeps]
-        seconds = " / ".join(mean_seconds(runs[folder]) for folder in folders[:2])
+        means = [runs[folder]["seconds.total"].astype(float).mean() for folder in folders[:2]]
+        seconds = " / ".join("-" if pd.isna(mean) else f"{mean:.0f}" for mean in means)
         model = " ".join([row.pairing["model"], *row.pairing.get("given", "").split()])
         for metric in row.pairing["metrics"]:
             figures = [spread(runs[folder], metric, refused[folder]) for folder in folders]
@@ -147,7 +148,3 @@ def spread(runs: pd.DataFrame, metric: str, refused: str) -> str:
     newest = runs[values.notna()].iloc[-1]["experiment"]  # the folder may hold another version of the experiment
     figures = collect.aggregate(values, runs["experiment"]).loc[newest]
     return pm(figures["mean"], figures["sd"]).replace("±", " ± ")
-
-
-def mean_seconds(runs: pd.DataFrame) -> str:
-    return f"{runs['seconds.total'].mean():.0f}" if runs["seconds.total"].notna().any() else "-"
