@@ -156,7 +156,7 @@ def of_folder(path: Path, new: bool) -> pd.DataFrame:
             f"has folders {', '.join(sorted(labels))}, which are splits; give them as data.path and data.test_path"
         )
     if not new and len(labels) < 2:
-        raise UserError(f"has {len(labels)} folders with .txt files in them; give one folder per class, two at least")
+        raise UserError(f"has folders with .txt files for {len(labels)} of at least 2 classes; give one folder per class")
     return frame
 
 

@@ -234,7 +234,7 @@ BAD = {
         "rows/a/1.txt",
         b"a",
         "",
-        "data.path=rows: has 1 folders with .txt files in them; give one folder per class",
+        "data.path=rows: has folders with .txt files for 1 of at least 2 classes; give one folder",
     ),
     "splits": (
         "rows/train/a/1.txt",
@@ -242,7 +242,7 @@ BAD = {
         "",
         "data.path=rows: has folders train, which are splits; give them as",
     ),
-    "no folder": ("rows/1.txt", b"a", "", "data.path=rows: has 0 folders with .txt files"),
+    "no folder": ("rows/1.txt", b"a", "", "data.path=rows: has folders with .txt files for 0 of"),
     "folder not UTF-8": ("rows/a/1.txt", b"\xe9", "", "data.path=rows: a/1.txt: cannot be read as UTF-8"),
     "many classes": (
         "rows.csv",
