@@ -84,11 +84,6 @@ def further_steps(data: Any, task: Any, steps: int, origin: str, path: Path) -> 
 
 def prepared(arguments: list[str]) -> list[str]:
     """Return the arguments for Hydra: paths as typed, and a text in quotes, without the signs that tokenizing drops."""
-    if any(text.startswith("data=") for text in arguments):
-        raise UserError(
-            "data=: give the rows to predict as input=, and the run as run=; to classify images without training: "
-            "python -m src.train data=images data.path=FOLDER model=resnet50"
-        )
     return typed([written("text", " ".join(*split([text[5:]]))) if text[:5] == "text=" else text for text in arguments])
 
 

@@ -1,7 +1,5 @@
 """Batches of a split that is in memory: sliced, shuffled by seed and epoch, divided between devices."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice

@@ -1,7 +1,5 @@
 """CSV files as tables: those of users, where no value may move under another header, predictions and epochs of runs."""
 
-from __future__ import annotations
-
 import bz2
 import csv
 import gzip
@@ -63,20 +61,6 @@ def read(
     count = len(unnamed) + max(0, further)
     notes = [f"left out: {count} column{'s' * (count > 1)} without a name and without values"] if count else []
     return frame.drop(columns=unnamed).set_axis(lines(path, len(frame), **form)), notes
-
-
-def predictions(path: Path) -> pd.DataFrame:
-    """Read a table of predictions that a run wrote.
-
-    Names of rows, and classes, are kept as they were written (NA, 007); names that are all whole numbers are numbers.
-    """
-    columns = list(map(str, pd.read_csv(path, nrows=0)))
-    texts = [*columns[:1], *(name for name in columns if name.startswith("class_"))]
-    if any(name.startswith("probability_") for name in columns):
-        texts += ["prediction", "actual"]
-    table = pd.read_csv(path, index_col=0, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
-    numbers = pd.to_numeric(table.index, errors="coerce")
-    return table.set_axis(numbers) if numbers.astype(str).equals(table.index) else table
 
 
 def epochs(path: Path, dtype: type | None = None) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """Data that fits into memory: prepared once, kept as tensors, sliced into batches."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Files of data sets that are not part of Labbook: found in a folder, or downloaded from their publisher."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

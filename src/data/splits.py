@@ -7,8 +7,6 @@ rows of train, see :func:`fitting_rows`. Two settings break this rule, because s
 ``scaling="all"``. Runs that use them are recorded with ``"honest": false``.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -151,7 +149,7 @@ def by_group(seed: int, groups: np.ndarray) -> Cut:
 
     def cut(rows: np.ndarray, part: float) -> tuple[np.ndarray, np.ndarray]:
         if len(set(groups[rows])) < 2:
-            raise ValueError("there are too few groups")
+            raise ValueError("data.group has fewer groups than there are splits")
         draw = GroupShuffleSplit(1, test_size=part, random_state=seed)
         rest, drawn = next(draw.split(rows, groups=groups[rows]))
         return rows[rest], rows[drawn]

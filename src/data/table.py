@@ -1,7 +1,5 @@
 """Tables: independent rows of numbers, categories and dates, and a target that is a number or a class."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Sequence

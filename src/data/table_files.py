@@ -1,7 +1,5 @@
 """Files of tables: CSV of any separator and decimal mark, Parquet and Excel. Imports no torch."""
 
-from __future__ import annotations
-
 import csv
 import json
 import re

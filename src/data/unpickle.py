@@ -4,8 +4,6 @@ A list of admitted names is not enough: numpy's own functions trust the content 
 makes them read any bytes as pointers. So the admitted names stand for the functions below, which build only numbers.
 """
 
-from __future__ import annotations
-
 import copyreg
 import pickle
 import re

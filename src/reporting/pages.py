@@ -1,7 +1,5 @@
 """HTML pages of a run, a sweep and a comparison. Each is one file that loads nothing: no script, no font, no address."""
 
-from __future__ import annotations
-
 import base64
 from pathlib import Path
 from typing import Any

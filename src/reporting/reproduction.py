@@ -1,7 +1,5 @@
 """The table of documented figures and ours, in Markdown: its rows, the sweeps behind them, and its text."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shlex

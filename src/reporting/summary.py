@@ -1,7 +1,5 @@
 """Terminal output of a run: its first line, the progress bar and the final table; and the summary in `model.txt`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Paths as a user types them, and files that are written whole or not at all."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from pathlib import Path

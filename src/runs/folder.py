@@ -3,8 +3,6 @@
 What is needed to restore it lies in the folder itself, in ``.undo/``, until the run has ended.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Runs as data frames, for notebooks, tables and plots."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +28,18 @@ def predictions(run: Path | str) -> pd.DataFrame:
     Raises:
         UserError: The folder has none, or a damaged one.
     """
-    return table(Path(run) / "predictions.csv", csv_file.predictions)
+    return table(Path(run) / "predictions.csv", of_predictions)
+
+
+def of_predictions(path: Path) -> pd.DataFrame:
+    """Read predictions: names of rows, and classes, as they were written (NA, 007); names that all are numbers as these."""
+    columns = list(map(str, pd.read_csv(path, nrows=0)))
+    texts = [*columns[:1], *(name for name in columns if name.startswith("class_"))]
+    if any(name.startswith("probability_") for name in columns):
+        texts += ["prediction", "actual"]
+    table = pd.read_csv(path, index_col=0, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
+    numbers = pd.to_numeric(table.index, errors="coerce")
+    return table.set_axis(numbers) if numbers.astype(str).equals(table.index) else table
 
 
 def table(path: Path, reader: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:

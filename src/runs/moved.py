@@ -1,7 +1,5 @@
 """Names of classes that have moved since a run was stored, so that finished runs keep working."""
 
-from __future__ import annotations
-
 import io
 import json
 import zipfile

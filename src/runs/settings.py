@@ -1,7 +1,5 @@
 """Settings of runs, to find the finished run of a configuration, so that nothing runs twice."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterable
 from copy import deepcopy

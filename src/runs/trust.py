@@ -4,8 +4,6 @@ The names are checked before anything is imported (:func:`check`), and what they
 (:func:`check_objects`), since ``torch.nn.functional.torch.hub.load`` begins like a layer of torch.nn.
 """
 
-from __future__ import annotations
-
 import functools
 import pydoc
 import re

@@ -1,7 +1,5 @@
 """Classification: one of several classes, or of two."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Forecasting: the next values of a series."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Metrics that torchmetrics lacks, or warns of where a class is missing from a small split."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Options of a task that would do nothing, or something twice. Imports no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Measured outputs and targets of many batches, as one."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Reconstruction: the input itself is the target."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

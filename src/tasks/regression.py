@@ -1,7 +1,5 @@
 """Regression: one number per sample."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The LightningModule that all tasks share: training by blocks of batches, and exact metrics once per epoch."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Prepared data, a task, and its weights, from a configuration."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

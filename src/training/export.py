@@ -1,7 +1,5 @@
 """The exported network of a run: its inputs, its description, and the file, checked against the checkpoint."""
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Fitting: Lightning with our callbacks for networks, one call for baselines; both write metrics and checkpoints."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import signal

@@ -5,8 +5,6 @@ vectors. A run keeps a copy of what it needs of an encoder, in ``encoder/`` of i
 then on. A resumed run, and one that is rebuilt, has the weights in its own checkpoint.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

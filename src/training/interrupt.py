@@ -1,7 +1,5 @@
 """Ctrl-C: the first asks to stop after the current epoch, the second stops at once."""
 
-from __future__ import annotations
-
 import signal
 import sys
 import threading

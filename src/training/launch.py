@@ -1,7 +1,5 @@
 """A run from the command line: resumed, checked before torch is imported, given a folder, and run."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import sys

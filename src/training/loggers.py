@@ -1,7 +1,5 @@
 """Loggers: ``metrics.csv`` with one row per epoch, which every run has, and TensorBoard and MLflow beside it."""
 
-from __future__ import annotations
-
 import csv
 import logging
 import math

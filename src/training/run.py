@@ -1,7 +1,5 @@
 """One run: prepare, fit, test, and record everything in its folder."""
 
-from __future__ import annotations
-
 import logging
 import re
 import tempfile

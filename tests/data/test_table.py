@@ -242,6 +242,16 @@ BAD = {
         "data.target=y",
         "data.target=y: 1 of 3 classes have fewer than 3 rows, one for each split, as z on line 9",
     ),
+    "g,a,y\n" + "".join(f"{'ab'[n % 2]},{n * 0.7},{n * 0.5}\n" for n in range(40)): (
+        "data.target=y data.group=g",
+        "data.test, data.validation: 40 rows cannot be divided so (data.group has fewer groups than there are splits)",
+    ),
+    "a,y\n" + "".join(f"{n * 0.5},class {n}\n" for n in range(10_000)): (
+        "data.target=y",
+        "data.target=y: 10,000 of 10,000 classes have fewer than 3 rows, one for each split, as class 9999 on line 10001",
+    ),
+    "a,y\n" + "".join(f"{n * 0.5},\n" for n in range(40)): ("data.target=y", "data.target=y: holds no values"),
+    "a,y\n" + "".join(f"7,{n * 0.5}\n" for n in range(40)): ("data.target=y", "data: no column can be used: a (constant)"),
     "a,y\n" + "".join(f"{'inf' if n == 3 else n * 0.5},{n * 0.5}\n" for n in range(40)): (
         "data.target=y",
         "data.path=rows.csv: line 5, column a: inf is not a finite number",

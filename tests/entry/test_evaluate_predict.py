@@ -15,7 +15,7 @@ from src.config.compose import compose
 from src.data.series.nyse import NYSE
 from src.data.table import Hitters
 from src.evaluate import evaluate
-from src.reporting import intervals
+from src.tasks import intervals
 
 FILES = Hitters.FILE.parent
 

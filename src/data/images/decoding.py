@@ -1,7 +1,5 @@
 """Image files: found in a folder and decoded by Pillow; unreadable ones are named. Needs no torch."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Callable, Iterable

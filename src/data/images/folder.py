@@ -1,7 +1,5 @@
 """A folder of the user's own images."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

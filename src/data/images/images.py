@@ -1,7 +1,5 @@
 """Images: kept as bytes, scaled and augmented in whole batches on the network's device."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

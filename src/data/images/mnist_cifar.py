@@ -1,7 +1,5 @@
 """Published data sets of images: MNIST and CIFAR-100."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -4,8 +4,6 @@ torchvision's own classes are no substitute: they read unpacked files only, whic
 load CIFAR-100 by ``pickle.load``, which runs any code that a file contains.
 """
 
-from __future__ import annotations
-
 import gzip
 import tarfile
 import zlib
