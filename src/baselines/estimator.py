@@ -61,6 +61,7 @@ class Estimator(nn.Module):
         from threadpoolctl import threadpool_limits  # as scikit-learn does
 
         target = y.numpy() if self.spec.classes else y.double().numpy()
+        target = target[:, : self.spec.outputs] if target.ndim == 2 else target  # without units of several series
         with threadpool_limits(torch.get_num_threads(), user_api="openmp"):
             if target.ndim == 2 and target.shape[1] > 1:
                 names = [self.spec.target, *(f"{self.spec.target}+{step}" for step in range(1, target.shape[1]))]

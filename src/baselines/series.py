@@ -17,12 +17,10 @@ from src.errors import UserError
 
 @dataclass(eq=False, repr=False)
 class OfWindow(RegressorMixin, BaseEstimator):
-    """Base of models that learn from the training series, and continue each window of the target by itself.
-
-    A subclass learns in ``learn`` and forecasts in ``continued``.
-    """
+    """Base of models that learn from the training series, and continue each window of the target by itself."""
 
     season: int = 1  # steps of a season; 1 for none
+    learns = True  # from the training series, of which there must be one
 
     def learn(self, series: np.ndarray, lags: int) -> None:
         """Learn from the training series (n,); ``lags`` is the length of a window."""
@@ -35,12 +33,13 @@ class OfWindow(RegressorMixin, BaseEstimator):
         targets = y.to_frame() if isinstance(y, pd.Series) else y
         self.columns_ = [name for name in X if str(name).rpartition("_")[0] == targets.columns[0]]
         self.horizon_ = targets.shape[1]
+        name, windows = targets.columns[0], X[self.columns_].to_numpy()
         if not self.columns_:
-            raise UserError(
-                f"model: needs windows that hold the target's own past; add {targets.columns[0]} to data.features"
-            )
+            raise UserError(f"model: needs windows that hold the target's own past; add {name} to data.features")
+        if self.learns and (windows[1:, -1] != targets.to_numpy()[:-1, 0]).any():  # the next window does not follow
+            raise UserError("model: learns from one series, and there are several; use seasonal_naive, theta or a network")
         # the windows overlap by all but one step: the series is the first window and the targets that follow
-        series = np.concatenate([X[self.columns_].iloc[0], targets.iloc[:, 0], targets.iloc[-1, 1:]])
+        series = np.concatenate([windows[0], targets.iloc[:, 0], targets.iloc[-1, 1:]])
         with warnings.catch_warnings(action="ignore"):  # of starting values, and of a fit that stops at its last iteration
             try:
                 self.learn(series, len(self.columns_))
@@ -60,11 +59,11 @@ class OfWindow(RegressorMixin, BaseEstimator):
 class SeasonalNaive(OfWindow):
     """Predicts the target's value one season earlier; without a season the last value."""
 
+    learns = False
+
     def learn(self, series: np.ndarray, lags: int) -> None:
         if lags < self.season:
-            raise UserError(
-                f"model: a window of data.lags={lags} holds no season of {self.season}; set data.lags to it or more"
-            )
+            raise UserError(f"model: data.lags={lags} hold no season of {self.season}; set data.lags to it or more")
 
     def continued(self, window: np.ndarray, steps: int) -> np.ndarray:
         return np.resize(window[-self.season :], steps)  # the season again and again
@@ -113,6 +112,8 @@ class Theta(OfWindow):
 
     It learns nothing from the training series; windows of four or five seasons suit it best.
     """
+
+    learns = False
 
     def continued(self, window: np.ndarray, steps: int) -> np.ndarray:
         from statsmodels.tsa.forecasting.theta import ThetaModel

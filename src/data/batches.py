@@ -16,18 +16,12 @@ Batch = tuple[Tensor, ...]
 
 
 class Split(NamedTuple):
-    """Inputs, targets and row names of one split.
+    """Inputs, targets and row names of one split."""
 
-    Attributes:
-        x: Inputs (n, *shape): a tensor, or texts (:mod:`src.data.text.sequences`) that return a tensor for given rows.
-        y: Targets: scaled numbers (n,), class numbers (n,), or the scaled values that follow a window (n, values).
-        rows: Names of the rows.
-        time: For training on windows, the position of each target in the training series, from 0 to 1; NaN for padding.
-    """
-
-    x: Any  # Tensor, Sequences or Bags
-    y: Tensor
-    rows: pd.Index
+    x: Any  # inputs (n, *shape): a tensor, or texts (:mod:`src.data.text.sequences`) that return a tensor for given rows
+    y: Tensor  # targets: scaled numbers (n,), class numbers (n,), or the scaled values that follow a window (n, values)
+    rows: pd.Index  # names of the rows
+    # for training on windows, the position of each target in the training series, from 0 to 1; NaN for padding
     time: Tensor | None = None
 
 

@@ -26,19 +26,12 @@ NUMERIC = 0.5  # fraction of numbers from which on a column of numbers and texts
 
 
 class Kinds(NamedTuple):
-    """Kinds of the columns of a table.
+    """Kinds of the columns of a table."""
 
-    Attributes:
-        numbers: Columns of numbers.
-        categories: Columns of a few different values.
-        dates: Columns of dates.
-        left_out: Reasons why other columns are not used, by column.
-    """
-
-    numbers: tuple[str, ...]
-    categories: tuple[str, ...]
-    dates: tuple[str, ...]
-    left_out: dict[str, str]
+    numbers: tuple[str, ...]  # columns of numbers
+    categories: tuple[str, ...]  # columns of a few different values
+    dates: tuple[str, ...]  # columns of dates
+    left_out: dict[str, str]  # reasons why other columns are not used, by column
 
     def kind(self, name: str) -> str:
         """Return ``numbers``, ``categories``, ``dates`` or ``left_out`` for a column."""
@@ -46,12 +39,9 @@ class Kinds(NamedTuple):
 
 
 def infer(train: pd.DataFrame, given: dict[str, Sequence[str]]) -> Kinds:
-    """Infer the kinds of columns from the rows of train.
+    """Infer the kinds of columns from the rows of train, named by the lines of their file.
 
-    Args:
-        train: Input columns of the rows of train, named by the lines of their file.
-        given: Columns whose kind the user sets: ``numbers``, ``categories``, and those to leave out by ``ignore``, ``group``
-            or ``split``.
+    Given are the kinds ``numbers`` and ``categories``, and columns to leave out by ``ignore``, ``group`` or ``split``.
 
     Raises:
         UserError: A column holds both numbers and texts, or a given one is not there.
@@ -114,11 +104,7 @@ def transformer(kinds: Kinds, columns: Sequence[str], min_count: int, most_level
     first; a missing value is a level, rare levels are pooled, and a level that train lacks counts as a rare one, or as the
     first.
 
-    Args:
-        kinds: Kinds of the columns.
-        columns: Names of all columns, in order.
-        min_count: Number of rows below which a level is rare.
-        most_levels: Largest number of levels of a category, the pooled one included.
+    Levels of fewer rows than ``min_count`` are rare, and so are those beyond ``most_levels``, the pooled one included.
     """
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer

@@ -23,7 +23,7 @@ def read(
     """Read a CSV file with a header.
 
     Args:
-        path: Path of the file.
+        path: Its path.
         texts: Columns to keep as they are written: pandas reads NA, None and null as missing, and 007 as 7.
         skip_blank_lines: Ignore blank lines; False reads each as a row without values.
         sep: Separator of the columns.

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 
-from src.data import columns, csv_file
+from src.data import LARGEST, columns, csv_file
 from src.data.batches import Batch, Batches, Split, epoch_seed
 from src.errors import UserError, nearest
 
@@ -25,42 +25,26 @@ BLOCK, NUMBERS = 32, 2**22
 
 
 class Spec(NamedTuple):
-    """Shapes and names of a data set, for networks, tasks and plots.
+    """Shapes and names of a data set, for networks, tasks and plots."""
 
-    Attributes:
-        shape: Shape of one input without the batch axis: (features,), (steps, features), (channels, height, width), (steps,)
-            of word numbers, or (words,) of a bag of words.
-        outputs: Number of outputs of the network per sample (or per step).
-        columns: Names of the columns of the flattened input.
-        target: Name of the target.
-        center: Mean that is subtracted from the target before a network sees it.
-        scale: Standard deviation that the target is then divided by.
-        classes: Names of the classes by number; empty for a numeric target.
-        counts: Number of training samples by class.
-        variables: Number of variables of a masked series, each with a value, a mask and the time since the last value.
-        forecast: Number of target values per sample of a forecast; 0 if the target is a single number or class.
-        channel: Index of the feature that is the target's own past; None if there is none.
-        every_step: True if targets follow every step of a series, not only the last.
-        naive: Mean absolute error of the (seasonal) naive forecast within train, the unit of MASE.
-        words: Vocabulary by word number; empty if inputs are not words.
-        longest: Largest number of words of a text.
-    """
-
+    # shape of one input without the batch axis: (features,), (steps, features), (channels, height, width), (steps,) of
+    # word numbers, or (words,) of a bag of words
     shape: tuple[int, ...]
-    outputs: int
-    columns: tuple[str, ...]
-    target: str
-    center: float = 0.0
-    scale: float = 1.0
-    classes: tuple[str, ...] = ()
-    counts: tuple[int, ...] = ()
-    variables: int = 0
-    forecast: int = 0
-    channel: int | None = None
-    every_step: bool = False
-    naive: float = 1.0
-    words: tuple[str, ...] = ()
-    longest: int = 0
+    outputs: int  # number of outputs of the network per sample (or per step)
+    columns: tuple[str, ...]  # names of the columns of the flattened input
+    target: str  # name of the target
+    center: float = 0.0  # mean that is subtracted from the target before a network sees it
+    scale: float = 1.0  # standard deviation that the target is then divided by
+    classes: tuple[str, ...] = ()  # names of the classes by number; empty for a numeric target
+    counts: tuple[int, ...] = ()  # number of training samples by class
+    variables: int = 0  # number of variables of a masked series, each with a value, a mask and the time since the last value
+    forecast: int = 0  # number of target values per sample of a forecast; 0 if the target is a single number or class
+    channel: int | None = None  # index of the feature that is the target's own past; None if there is none
+    every_step: bool = False  # true if targets follow every step of a series, not only the last
+    naive: float = 1.0  # mean absolute error of the (seasonal) naive forecast within train, the unit of MASE
+    units: int = 0  # number of values behind the targets of each sample: of several series, its own center, scale and naive
+    words: tuple[str, ...] = ()  # vocabulary by word number; empty if inputs are not words
+    longest: int = 0  # largest number of words of a text
 
 
 @dataclass(kw_only=True, eq=False)
@@ -235,20 +219,20 @@ def about(source: Path) -> Iterator[None]:
         raise UserError(f"input={source}: {error}") from error
 
 
-def numbers(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Return the columns as finite floats.
+def numbers(frame: pd.DataFrame, columns: list[str], gaps: bool = False) -> pd.DataFrame:
+    """Return the columns as finite floats; with ``gaps``, NaN where there is no value, and none so large that it overflows.
 
     Raises:
-        UserError: Names the first column and row that is not a finite number, and how many there are.
+        UserError: Names the first column and row that is not such a number, and how many there are.
     """
     converted = frame[columns].apply(pd.to_numeric, errors="coerce").astype(float)
-    bad = converted.isna() | converted.abs().eq(float("inf"))
+    bad = (converted.isna() & (frame[columns].notna() | (not gaps))) | (converted.abs() >= (LARGEST if gaps else inf))
     if bad.to_numpy().any():
         column = bad.any().idxmax()
-        row = bad[column].idxmax()
-        count = int(bad.to_numpy().sum())
+        place, count = int(bad[column].to_numpy().argmax()), int(bad.to_numpy().sum())
         raise UserError(
-            f"{frame.index.name or 'row'} {row}, column {column}: {frame.at[row, column]} is not a finite number"
+            f"{frame.index.name or 'row'} {frame.index[place]}, column {column}: {frame[column].iloc[place]} is not a "
+            + (f"number below {LARGEST:g}" if gaps else "finite number")
             + (f" ({count} such values in all)" if count > 1 else "")
         )
     return converted

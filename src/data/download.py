@@ -16,17 +16,11 @@ from src.errors import UserError
 
 
 class Source(NamedTuple):
-    """A published file.
+    """A published file."""
 
-    Attributes:
-        path: Path below a data folder.
-        url: Address of the published file.
-        digest: Checksum of the file, as in ``sha256:69664…`` or ``md5:f68b3…``.
-    """
-
-    path: str
-    url: str
-    digest: str
+    path: str  # path below a data folder
+    url: str  # address of the published file
+    digest: str  # checksum of the file, as in ``sha256:69664…`` or ``md5:f68b3…``
 
 
 PUBLISHED = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text())

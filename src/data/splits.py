@@ -83,7 +83,7 @@ class Folded:
 
 
 def divide(rows: int, test: Test, validation: float | str | np.ndarray, cut: Cut) -> Parts:
-    """Divide rows into train, validation and test.
+    """Return the numbers of the rows of ``train``, ``val`` and ``test``.
 
     Args:
         rows: Number of rows.
@@ -92,9 +92,6 @@ def divide(rows: int, test: Test, validation: float | str | np.ndarray, cut: Cut
         validation: Fraction or number of the remaining rows, or ``test`` to validate on the test rows as some sources do, or
             the validation rows themselves where the source names them.
         cut: :func:`in_order` or :func:`at_random`.
-
-    Returns:
-        Row numbers of ``train``, ``val`` and ``test``.
 
     Raises:
         UserError: There are too few rows for such splits.

@@ -70,12 +70,8 @@ def read(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Read the rows of a file, named by their lines, and notes on how; of a folder, the columns text and label.
 
-    Args:
-        path: Path of the file.
-        form: Form of a CSV file.
-        texts: Columns to keep as they are written.
-        missing: Further texts that mean a missing value.
-        blank: Read a blank line as a row without values.
+    Columns of ``texts`` stay as they are written, texts of ``missing`` mean a missing value, and with ``blank`` a blank line
+    is a row without values.
 
     Raises:
         UserError: The file cannot be read. The sentence does not name the file.

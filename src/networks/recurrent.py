@@ -69,7 +69,8 @@ class Recurrent(nn.Module):
         self.recurrent = layers(cell, self.steps.features, hidden_size, num_layers, bidirectional, dropout)
         self.directions = 2 if bidirectional else 1
         self.every_step = spec.every_step and not bidirectional
-        self.recursive = self.every_step  # only then it has been trained to predict from any step
+        # only then it has been trained to predict from any step, and reads nothing but its predictions
+        self.recursive = self.every_step and spec.shape[-1] == 1
         self.dropout = nn.Dropout(dropout)
         sizes = [hidden_size * self.directions, *(head or [])]
         self.head = nn.Sequential(*(layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.Tanh())))

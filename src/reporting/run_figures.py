@@ -33,7 +33,7 @@ def draw(
     task: Task,
     data: InMemory,
 ) -> None:
-    """Draw the plots of a run into ``plots/``, and write ``path.csv`` for a baseline with a path of penalties.
+    """Draw the plots of a run into ``plots/``, and write ``path.csv`` of penalties and ``series.csv`` of several series.
 
     Args:
         folder: Folder of the run.
@@ -45,6 +45,8 @@ def draw(
     """
     images, table = folder / "plots", tables["predictions"]
     if "forecast" in tables:
+        if data.spec.units:
+            by_series(task, data, table).to_csv(folder / "series.csv")
         draw_forecast(images / "forecast.png", tables["forecast"], data)
     if len(epochs) > 1:
         best = result["best"]["epoch"]
@@ -70,6 +72,17 @@ def draw(
     if "Reconstruction" in tasks and len(data.spec.shape) == 2:
         steps = reconstructed(task.network, *examples(data))
         plots.save(images / "reconstruction.png", functools.partial(plots.reconstruction, steps))
+
+
+def by_series(task: Task, data: Any, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the metrics of a forecast for each of several series, from their predictions."""
+    found = {}
+    for name, rows in predictions.groupby(level=0, sort=False):
+        parts = [torch.tensor(rows.filter(like=part).to_numpy(copy=True)) for part in ("prediction", "actual", "upper")]
+        prediction, actual, upper = (part.contiguous() for part in parts)
+        naive = torch.tensor(data.parts[name].units[2])
+        found[name] = {"rows": len(rows)} | task.scores(prediction, actual, upper - prediction, naive)
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis(data.series)
 
 
 def examples(data: InMemory, most: int = 4) -> tuple[Tensor, list[str]]:
@@ -102,7 +115,10 @@ def by_step(names: list[str], **columns: Tensor) -> pd.DataFrame:
 
 
 def draw_forecast(path: Path, forecast: pd.DataFrame, data: Any) -> None:
-    """Draw a recursive forecast after a part of the history: twice as long, and at least three seasons."""
-    start = int(data.index.searchsorted(forecast.index[0]))
-    first = max(0, start - max(2 * len(forecast), 3 * data.season))
-    plots.save(path, lambda ax: plots.forecast(forecast, ax, data.history[first:]))
+    """Draw a recursive forecast, of several series the first, after twice as much of the history, or three seasons."""
+    name, part = next(iter(data.parts.items()))
+    own = forecast if name is None else forecast.xs(name)
+    start = int(part.series.index.searchsorted(own.index[0]))
+    first = max(0, start - max(2 * len(own), 3 * data.season))
+    label = data.spec.target if name is None else f"{data.spec.target}, {data.series} {name}"
+    plots.save(path, lambda ax: plots.forecast(own, ax, part.series[data.target][first:].rename(label)))

@@ -158,7 +158,7 @@ class Binary(Classification):
     def predict(self, output: Tensor, target: Tensor) -> Batch:
         return self.probabilities(output)[:, 1], target
 
-    def update(self, metric: Metric, prediction: Tensor, actual: Tensor) -> None:
+    def update(self, metric: Metric, prediction: Tensor, actual: Tensor, *_: Tensor) -> None:
         of_classes = getattr(metric, "threshold", None) == 0.5
         if self.of_an_earlier_version():
             of_classes = any(metric is self.metrics.get(name) for name in AT_THRESHOLD)

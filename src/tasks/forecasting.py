@@ -66,7 +66,8 @@ class Forecasting(Task):
                 "data.windows=prefixes: are padded at their end, so the network must predict at every step; use rnn, lstm "
                 "or gru with model.bidirectional=false, or data.windows=fixed"
             )
-        errors = self.loss(output, target.unfold(1, self.spec.outputs, 1)[:, -steps:])  # (batch, steps, horizon)
+        values, _ = self.parted(target)
+        errors = self.loss(output, values.unfold(1, self.spec.outputs, 1)[:, -steps:])  # (batch, steps, horizon)
         if times:
             time = times[0][:, -steps:]  # (batch, steps)
             errors = errors * self.weight(time.nan_to_num(1.0)).unsqueeze(2)
@@ -83,37 +84,43 @@ class Forecasting(Task):
         return torch.ones_like(time)
 
     def measured(self, output: Tensor, target: Tensor, *times: Tensor) -> Batch:
-        horizon = self.spec.outputs
+        horizon, (values, units) = self.spec.outputs, self.parted(target)
         if times and output.dim() == 3:  # in training a series may be padded: take its last real step
             rows, last = torch.arange(len(output)), times[0].isfinite().sum(1) - 1
-            return output[rows, last], target.unfold(1, horizon, 1)[rows, last]
+            return output[rows, last], torch.cat([values.unfold(1, horizon, 1)[rows, last], units], 1)
         # copies: views would keep every step of every window in memory
-        return last_step(output).clone(), target[:, -horizon:].clone()
+        return last_step(output).clone(), torch.cat([values[:, -horizon:], units], 1)
+
+    def parted(self, target: Tensor) -> Batch:
+        """Return the values of targets, and the units behind them: (n, 3) of several series, (n, 0) of one."""
+        values = target.shape[1] - self.spec.units
+        return target[:, :values], target[:, values:]
 
     def calibrate(self, output: Tensor, target: Tensor) -> None:
-        prediction, actual = self.unscaled(output), self.unscaled(target)
-        self.half_width.copy_(conformal((prediction - actual).abs(), self.level))
+        residuals = self.unscaled(output) - self.unscaled(self.parted(target)[0])
+        self.half_width.copy_(conformal(residuals.abs(), self.level))
 
     def predict(self, output: Tensor, target: Tensor) -> Batch:
-        return self.unscaled(output), self.unscaled(target)
+        """Return predictions and targets in original units, half the width of the intervals, and the unit of MASE."""
+        values, units = self.parted(target)
+        predicted, actual, half = self.unscaled(output), self.unscaled(values), self.half_width.cpu()
+        if not self.spec.units:
+            return predicted, actual, half, torch.tensor(self.spec.naive)
+        center, scale, naive = units.double().split(1, 1)
+        return predicted * scale + center, actual * scale + center, half * scale, naive
 
-    def update(self, metric: Metric, prediction: Tensor, actual: Tensor) -> None:
-        if isinstance(metric, ScaledError):
-            metric.update(prediction, actual, self.spec.naive)
-        elif isinstance(metric, Coverage):
-            metric.update(prediction, actual, self.half_width.cpu())
-        else:
-            metric.update(prediction, actual)
+    def update(self, metric: Metric, prediction: Tensor, actual: Tensor, *more: Tensor) -> None:
+        half, naive = more
+        more = (naive,) if isinstance(metric, ScaledError) else (half,) if isinstance(metric, Coverage) else ()
+        metric.update(prediction, actual, *more)
 
     def table(self, output: Tensor, rows: pd.Index, target: Tensor | None = None) -> pd.DataFrame:
-        predicted, half, columns = self.unscaled(last_step(output)), self.half_width.cpu(), {}
-        for step in range(self.spec.outputs):
-            end = f"_{step + 1}" if self.spec.outputs > 1 else ""
-            columns[f"prediction{end}"] = predicted[:, step].numpy()
-            columns[f"lower{end}"] = (predicted[:, step] - half[step]).numpy()
-            columns[f"upper{end}"] = (predicted[:, step] + half[step]).numpy()
-            if target is not None:
-                columns[f"actual{end}"] = self.unscaled(target[:, step]).numpy()
+        target = output.new_empty(len(rows), 0) if target is None else target
+        predicted, actual, half, _ = self.predict(last_step(output), target)
+        parts = {"prediction": predicted, "lower": predicted - half, "upper": predicted + half}
+        parts |= {"actual": actual} if actual.shape[1] else {}
+        ends = [f"_{step + 1}" for step in range(self.spec.outputs)] if self.spec.outputs > 1 else [""]
+        columns = {f"{name}{end}": part[:, step].numpy() for step, end in enumerate(ends) for name, part in parts.items()}
         return pd.DataFrame(columns, index=rows)
 
     def after_test(self, data: InMemory, predictions: pd.DataFrame) -> tuple[dict[str, float], dict[str, pd.DataFrame]]:
@@ -127,9 +134,4 @@ class Forecasting(Task):
     def continuation(self, data: InMemory, steps: int, origin: str) -> pd.DataFrame:
         if not isinstance(data, Forecast):
             return super().continuation(data, steps, origin)
-        start, end = data.ends_of["test"]
-        first, count = (start, end - start + steps) if origin == "test" else (end, steps)
-        return rollout.from_row(self, data, rollout.intervals(self, data), first, count)
-
-    def unscaled(self, values: Tensor) -> Tensor:
-        return values.double() * self.spec.scale + self.spec.center
+        return rollout.continued(self, data, rollout.intervals(self, data), steps, origin)

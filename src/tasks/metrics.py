@@ -7,7 +7,7 @@ import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig
 from torch import Tensor
-from torchmetrics import MeanAbsoluteError, MeanMetric, Metric
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import BinaryStatScores
 
 from src.errors import UserError, sentence
@@ -218,39 +218,29 @@ def mean_fraction(parts: Tensor, wholes: Tensor) -> Tensor:
     return (parts[there].double() / wholes[there]).mean()
 
 
-class ScaledError(MeanAbsoluteError):
-    """MASE: mean absolute error in units of the seasonal naive forecast's within train (Hyndman and Koehler, 2006)."""
+class ScaledError(MeanMetric):
+    """MASE: mean absolute error in units of the seasonal naive forecast's within train (Hyndman and Koehler, 2006).
 
-    naive: Tensor
+    A series that never changes within train has none, and does not count.
+    """
+
+    higher_is_better = False  # type: ignore[assignment]
 
     def __init__(self) -> None:
-        super().__init__()
-        self.add_state("naive", torch.tensor(1.0), dist_reduce_fx="mean")
+        super().__init__(nan_strategy="ignore")
 
-    def update(self, prediction: Tensor, actual: Tensor, naive: float) -> None:  # type: ignore[override]
-        super().update(prediction, actual)
-        self.naive = torch.tensor(naive, dtype=torch.float64)
-
-    def compute(self) -> Tensor:
-        return super().compute() / self.naive
+    def update(self, prediction: Tensor, actual: Tensor, naive: Tensor) -> None:  # type: ignore[override]
+        super().update((prediction - actual).abs() / naive.where(naive > 0, torch.nan))
 
 
-class Coverage(Metric):
+class Coverage(MeanMetric):
     """Fraction of targets (n, horizon) within the interval around their prediction; NaN before the interval is known."""
 
-    higher_is_better = True
-    inside: Tensor
-    total: Tensor
+    higher_is_better = True  # type: ignore[assignment]
 
     def __init__(self) -> None:
-        super().__init__()
-        self.add_state("inside", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        super().__init__(nan_strategy="disable")
 
-    def update(self, prediction: Tensor, actual: Tensor, half_width: Tensor) -> None:
+    def update(self, prediction: Tensor, actual: Tensor, half_width: Tensor) -> None:  # type: ignore[override]
         inside = ((prediction - actual).abs() <= half_width).double()
-        self.inside += inside.where(~half_width.isnan(), torch.nan).sum()
-        self.total += actual.numel()
-
-    def compute(self) -> Tensor:
-        return self.inside / self.total
+        super().update(inside.where(~half_width.isnan(), torch.nan))

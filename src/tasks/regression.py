@@ -31,6 +31,3 @@ class Regression(Task):
         if target is not None:
             columns["actual"] = self.unscaled(target).numpy()
         return pd.DataFrame(columns, index=rows)
-
-    def unscaled(self, values: Tensor) -> Tensor:
-        return values.double() * self.spec.scale + self.spec.center

@@ -83,7 +83,7 @@ class Task(LightningModule):
         raise NotImplementedError
 
     def predict(self, output: Tensor, target: Tensor) -> Batch:
-        """Return predictions and targets as the metrics need them, in original units and double precision."""
+        """Return predictions and targets as the metrics need them, in original units and double precision; and more."""
         raise NotImplementedError
 
     def table(self, output: Tensor, rows: pd.Index, target: Tensor | None = None) -> pd.DataFrame:
@@ -103,13 +103,17 @@ class Task(LightningModule):
     def calibrate(self, output: Tensor, target: Tensor) -> None:
         """Set, from outputs of the validation split, buffers that predictions need and that are stored with the weights."""
 
-    def update(self, metric: Metric, prediction: Tensor, actual: Tensor) -> None:
-        """Update a metric with what :meth:`predict` returns, and with further arguments where it takes some."""
-        metric.update(prediction, actual)
+    def update(self, metric: Metric, prediction: Tensor, actual: Tensor, *more: Tensor) -> None:
+        """Update a metric with what :meth:`predict` returns."""
+        metric.update(prediction, actual, *more)
 
     def recorded(self) -> dict[str, Any]:
         """Return what ``result.json`` records of the task."""
         return {"higher_is_better": self.higher_is_better}
+
+    def unscaled(self, values: Tensor) -> Tensor:
+        """Return scaled numbers in original units; those of several series stay scaled, for each has units of its own."""
+        return values.double() * self.spec.scale + self.spec.center
 
     def after_test(self, data: InMemory, predictions: pd.DataFrame) -> tuple[dict[str, float], dict[str, pd.DataFrame]]:
         """Return further test metrics, and further tables for the run's folder by name, from the test predictions."""
@@ -267,9 +271,9 @@ class Task(LightningModule):
         """Return the table of predictions for inputs without labels, in the order of the rows."""
         self.eval()
         parts: list[tuple[Tensor, Any]] = []
-        for x, *_ in cast(Iterator[Batch], iter(batches)):
+        for x, y, *_ in cast(Iterator[Batch], iter(batches)):
             x, _ = self.fed(x)
-            parts.append((self.network(x), self.target_of(x, None)))
+            parts.append((self.network(x), self.target_of(x, y if self.spec.units else None)))
         outputs, targets = zip(*parts, strict=True)
         target = None if targets[0] is None else torch.cat(targets)
         taken = batches.taken()
@@ -277,13 +281,18 @@ class Task(LightningModule):
 
     def measure(self, output: Tensor, target: Tensor) -> dict[str, float]:
         """Return loss and metrics of the measured outputs and targets of a whole split."""
-        prediction, actual = self.predict(output, target)
+        predicted = self.predict(output, target)  # first: it may set what the loss needs
         weights = self.loss if isinstance(self.loss, nn.Module) else nn.Identity()
         weights.cpu()  # those of classes are on the network's device
         values = {"loss": float(self.loss_of(output, target))}
         weights.to(self.device)
+        return values | self.scores(*predicted)
+
+    def scores(self, *predicted: Tensor) -> dict[str, float]:
+        """Return the metrics of what :meth:`predict` returns."""
+        values = {}
         for name, metric in self.metrics.items():
             metric.reset()
-            self.update(metric, prediction, actual)
+            self.update(metric, *predicted)
             values[name] = float(metric.compute())
         return values

@@ -23,6 +23,10 @@ def column(*texts: str) -> pd.Series:
     return pd.Series(texts, index=range(2, 2 + len(texts)), name="day")
 
 
+def read(texts: pd.Series, date_format: str | None = None) -> pd.DatetimeIndex:
+    return dates.ordered(dates.valid(texts, date_format), texts)
+
+
 def series(days: list[str], values: list[float] | np.ndarray, **options: object) -> Forecast:
     """A series in the working folder."""
     pd.DataFrame({"day": days, "units": values}).to_csv("series.csv", index=False)
@@ -43,9 +47,9 @@ FORMATS = (
 )
 def test_a_date_with_a_year_and_a_clear_month_is_read(day: pd.Timestamp, written: str) -> None:
     text = day.strftime(written)
-    assert dates.read(column(text))[0].strftime(written) == text
+    assert read(column(text))[0].strftime(written) == text
     for long in ("%d %B %Y", "%B %d, %Y", "%a, %d %b %Y 10:30:00", "%a %b %d 10:30:00 %Y", "%Y-%m-%d 10:30 PM"):
-        assert dates.read(column(day.strftime(long)))[0].strftime("%F") == day.strftime("%F")
+        assert read(column(day.strftime(long)))[0].strftime("%F") == day.strftime("%F")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,7 @@ def test_a_date_with_a_year_and_a_clear_month_is_read(day: pd.Timestamp, written
 def test_a_date_that_would_be_guessed_is_refused(text: str) -> None:
     for texts in (column("2024-01-01", text), column(text, "2024-01-01"), column(text)):
         with pytest.raises(UserError) as told:
-            dates.read(texts)
+            read(texts)
         line = texts.index[list(texts).index(text)]
         assert str(told.value).startswith(f"line {line}, column day: {text!r} is not a date")
         assert "train with data.date_format, as in %b-%y" in str(told.value)
@@ -70,11 +74,11 @@ def test_a_date_that_is_clear_alone_helps_no_other() -> None:
         "Jan 2024": "Feb 24",
     }.items():
         with pytest.raises(UserError, match=f"line 3, column day: {second!r} is not a date"):
-            dates.read(column(first, second))
+            read(column(first, second))
 
 
 def test_a_format_must_have_a_year_and_be_one() -> None:
-    assert dates.read(column("Jan-68", "Jan-69"), "%b-%y").strftime("%Y").tolist() == ["2068", "1969"]
+    assert read(column("Jan-68", "Jan-69"), "%b-%y").strftime("%Y").tolist() == ["2068", "1969"]
     for written, named in {
         "%Q": "'Q' is a bad directive",
         "%d.%m.%Y%": "stray %",
@@ -84,37 +88,37 @@ def test_a_format_must_have_a_year_and_be_one() -> None:
         "mixed": "has no year",
     }.items():
         with pytest.raises(UserError) as told:
-            dates.read(column("10:00"), written)
+            read(column("10:00"), written)
         assert str(told.value).startswith(f"data.date_format={written}: ")
         assert named in str(told.value)
         assert "time zone" not in str(told.value)
     with pytest.raises(UserError, match=r"line 3, column day: '2024-01-31' is not a date of data\.date_format=%d\.%m\.%Y"):
-        dates.read(column("30.01.2024", "2024-01-31"), "%d.%m.%Y")
+        read(column("30.01.2024", "2024-01-31"), "%d.%m.%Y")
     with pytest.raises(UserError, match="line 3, column day: 'today' is not a date"):
-        dates.read(column("30.01.2024", "today"), "%d.%m.%Y")
+        read(column("30.01.2024", "today"), "%d.%m.%Y")
 
 
 def test_iso_dates_of_several_lengths_and_zones() -> None:
     texts = column("2022-01-01", "2022-01-01 01:00:00", "2022-01-01T02:00", "2022-01-01 02:00:00.5")
-    assert (dates.read(texts) - pd.Timestamp("2022-01-01")).total_seconds().tolist() == [0, 3600, 7200, 7200.5]
+    assert (read(texts) - pd.Timestamp("2022-01-01")).total_seconds().tolist() == [0, 3600, 7200, 7200.5]
     hours = pd.date_range("2022-01-01", periods=40, freq="h").map(str)
     data = series(hours.str.removesuffix(" 00:00:00").tolist(), np.arange(40.0))
-    assert data.index.equals(pd.date_range("2022-01-01", periods=40, freq="h"))
+    assert data.parts[None].series.index.equals(pd.date_range("2022-01-01", periods=40, freq="h"))
     with pytest.raises(UserError, match="column day: its dates are in several time zones"):
-        dates.read(column("2024-01-01T00:00+01:00", "2024-06-01T00:00+02:00"))
+        read(column("2024-01-01T00:00+01:00", "2024-06-01T00:00+02:00"))
 
 
 def test_days_without_separators_keep_their_zeros() -> None:
     days = pd.date_range("2024-02-01", periods=40)
     data = series(days.strftime("%d%m%Y").tolist(), np.arange(40.0), date_format="%d%m%Y")  # 01022024 is no number
-    assert data.index.equals(days)
+    assert data.parts[None].series.index.equals(days)
 
 
 def test_a_replaced_date_is_read_like_those_of_the_file() -> None:
     days = pd.date_range("2022-11-01", periods=40).strftime("%d.%m.%Y").tolist()
     for key in ("03.11.2022", "2022-11-03", "3 Nov 2022"):
         data = series(days, np.arange(40.0), date_format="%d.%m.%Y", replace={key: 7.0})
-        assert data.history.iloc[:4].tolist() == [0, 1, 7, 3], key
+        assert data.parts[None].series[data.target].iloc[:4].tolist() == [0, 1, 7, 3], key
     for key in ("03.11.2022", "Nov-22", "today", "3"):
         with pytest.raises(UserError, match=rf"data\.replace={{{key}:7\.0}}: must be a date of column day"):
             series(DAYS, np.arange(40.0), replace={key: 7.0})

@@ -300,8 +300,8 @@ def test_missing_days_and_values_are_said_and_filled(missing: str, value: float)
     written(np.arange(100.0))
     pd.read_csv("series.csv").drop([5]).replace({"units": {50.0: np.nan}}).to_csv("series.csv", index=False)
     data = daily(lags=5, missing=missing, scaling="none")
-    assert len(data.history) == 100
-    assert data.history.iloc[5] == value
+    assert len(data.parts[None].series[data.target]) == 100
+    assert data.parts[None].series[data.target].iloc[5] == value
     assert data.notes == [
         f"series.csv: rows that are missing or have no value: 2 of 100, first 2024-01-06; filled ({missing})"
     ]
@@ -338,7 +338,7 @@ BAD = {
     "no column": (lambda: changed(0, "units", 0), "data.target=unit", ["unit", "choose from: day, units"]),
     "no date column": (lambda: changed(0, "units", 0), "data.date=date", ["date", "choose from: day, units"]),
     "window": (lambda: changed(0, "units", 0), "data.lags=190", ["data.lags=190", "200 rows"]),
-    "no file": (lambda: changed(0, "units", 0), "data.path=none.csv", ["data.path=none.csv", "a file that exists"]),
+    "no file": (lambda: changed(0, "units", 0), "data.path=none.csv", ["data.path=none.csv", "an existing file"]),
     "season": (lambda: changed(0, "units", 0), "model=seasonal_naive data.season=9", ["data.lags", "season of 9"]),
     "prefixes": (lambda: changed(0, "units", 0), "model=mlp data.windows=prefixes", ["prefixes", "gru, lstm, rnn"]),
     "backwards": (
@@ -434,7 +434,7 @@ def test_dates_as_people_write_them(written_as: str, options: dict[str, str]) ->
 
 def test_years_are_dates() -> None:
     pd.DataFrame({"day": range(1900, 2000), "units": NOISE[:100]}).to_csv("series.csv", index=False)
-    assert daily(lags=5).index[-1] == pd.Timestamp("1999-01-01")
+    assert daily(lags=5).parts[None].series.index[-1] == pd.Timestamp("1999-01-01")
 
 
 def test_what_comes_later_fills_no_gap_before_it() -> None:
@@ -446,7 +446,7 @@ def test_what_comes_later_fills_no_gap_before_it() -> None:
         values[58:70] += later
         written(values)
         data = daily(lags=5, missing="interpolate")
-        kept.append([data.splits["train"].y.clone(), data.history[:58].to_numpy()])
+        kept.append([data.splits["train"].y.clone(), data.parts[None].series[data.target][:58].to_numpy()])
     assert torch.equal(kept[0][0], kept[1][0]), "validation must not fill the gaps of train"
     assert kept[0][1].tolist() == kept[1][1].tolist()
 
@@ -465,7 +465,7 @@ def test_no_length_of_a_series_lets_train_see_the_first_row_of_validation() -> N
         data = daily(lags=2, missing="interpolate")
         assert data.splits["val"].rows[0] == pd.Timestamp("2024-01-01") + pd.Timedelta(days=past), f"{rows} rows"
         expected = np.append(values[: past - 1], values[past - 2])  # the gap has the last value that train holds
-        assert data.history[:past].tolist() == expected.tolist(), f"{rows} rows"
+        assert data.parts[None].series[data.target][:past].tolist() == expected.tolist(), f"{rows} rows"
         assert data.spec.center == pytest.approx(expected.mean(), rel=1e-12)
 
 

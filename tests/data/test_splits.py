@@ -205,7 +205,7 @@ def series(random: np.random.Generator, rows: int, value: float, **options: Any)
         dated(random, rows),
         lambda content: make(content.drop(index=[2, 3])),  # two dates are missing in train
         change,
-        lambda data, split: np.arange(*data.ends_of[split]),
+        lambda data, split: np.arange(*data.parts[None].ends[split]),
     )
 
 

@@ -150,12 +150,7 @@ def errors(imputer: Imputer, x: np.ndarray, seed: int) -> tuple[float, float]:
 
 
 def stage1(raw: Records, provenance: dict[str, Any], **training: int) -> tuple[dict[str, Any], tuple[float, float]]:
-    """Impute all stays.
-
-    Args:
-        raw: Stays with gaps.
-        provenance: Options that identify a file: imputer, split_seed, test, validation, scaling, fingerprint.
-        training: ``epochs`` and ``batch_size`` of an imputer that is trained.
+    """Impute all stays; ``training`` has the epochs and the batch size of an imputer that is trained.
 
     Returns:
         The content of the file (the documented keys and the provenance), and the imputation error on the validation split

@@ -43,21 +43,13 @@ LARGEST_RECORD, LARGEST_ARCHIVE = 2**20, 2**29
 
 
 class Records(NamedTuple):
-    """Stays in the order of their ids.
+    """Stays in the order of their ids."""
 
-    Attributes:
-        values: Mean of each hour, float32 (n, 48, 37), in the units of the source; NaN where nothing was measured.
-        descriptors: Age, Gender, Height and ICUType, float32 (n, 4); NaN if missing.
-        labels: Death in hospital, 0 or 1, int64 (n,).
-        ids: RecordID, int64 (n,).
-        notes: Notes on what was left out of a file.
-    """
-
-    values: np.ndarray
-    descriptors: np.ndarray
-    labels: np.ndarray
-    ids: np.ndarray
-    notes: tuple[str, ...] = ()
+    values: np.ndarray  # mean of each hour, float32 (n, 48, 37), in the units of the source; NaN where nothing was measured
+    descriptors: np.ndarray  # Age, Gender, Height and ICUType, float32 (n, 4); NaN if missing
+    labels: np.ndarray  # death in hospital, 0 or 1, int64 (n,)
+    ids: np.ndarray  # RecordID, int64 (n,)
+    notes: tuple[str, ...] = ()  # notes on what was left out of a file
 
 
 def present(data: Any) -> None:

@@ -137,16 +137,11 @@ def side_by_side(function: Callable[[Any], Any], items: Iterable[Any]) -> list[A
 
 
 def read(root: Path, paths: list[Path], form: Form) -> tuple[np.ndarray, list[int], dict[str, str]]:
-    """Decode image files.
-
-    Args:
-        root: Folder that names are relative to.
-        paths: Files.
-        form: Form that all images are brought into.
+    """Decode image files into a common form.
 
     Returns:
         Bytes (n, channels, crop_size, crop_size) of the readable images; their positions in ``paths``; and the fault of
-        each unreadable file, by name.
+        each unreadable file, by its name below ``root``.
     """
     pixels = np.empty((len(paths), form.channels, form.crop_size, form.crop_size), np.uint8)
 
@@ -225,17 +220,10 @@ def dark(pixels: np.ndarray, names: list[str]) -> list[str]:
 
 
 def noted(faults: dict[str, str], total: int, where: str, unreadable: str, most: int = 5) -> list[str]:
-    """Return a note on the unreadable files, if there are any.
-
-    Args:
-        faults: Fault of each unreadable file, by name.
-        total: Number of all files.
-        where: Option that named the folder, as in ``data.path=images``.
-        unreadable: ``skip`` or ``refuse``.
-        most: Largest number of names in the note.
+    """Return a note with the first names and faults of unreadable files, if there are any.
 
     Raises:
-        UserError: No file can be read, or one cannot and ``unreadable`` is ``refuse``.
+        UserError: No file can be read, or one cannot and ``unreadable`` is ``refuse``; names the option ``where``.
     """
     if not total:
         raise UserError(f"{where}: holds no images")

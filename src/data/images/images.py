@@ -125,15 +125,9 @@ class Images(InMemory):
         )
 
     def read(self, paths: list[Path], root: Path, where: str) -> tuple[Tensor, pd.Index]:
-        """Read images out of files, with the size and the channels of the data set.
+        """Return the bytes (n, channels, height, width) of images in files, in the form of the data set; and their names.
 
-        Args:
-            paths: Files; unreadable ones are listed in ``notes``.
-            root: Folder that the images' names are relative to.
-            where: Option that named it, for errors.
-
-        Returns:
-            Bytes (n, channels, height, width), and the images' names.
+        Unreadable files are listed in ``notes``; ``where`` is the option that named them, for errors.
         """
         assert self.form is not None
         if self.form.white is None and (white := decoding.common_white(paths)):

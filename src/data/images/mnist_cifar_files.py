@@ -33,21 +33,13 @@ UNPACKED = {
 
 
 class Arrays(NamedTuple):
-    """The content of a data set's files.
+    """The content of a data set's files."""
 
-    Attributes:
-        x: Bytes of the training images and, behind them, of the test images, uint8 (n, channels, height, width).
-        y: Class numbers, int64 (n,).
-        train: Number of training images.
-        classes: Names of the classes, by number.
-        notes: Notes on the files for the user.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    train: int
-    classes: tuple[str, ...]
-    notes: list[str]
+    x: np.ndarray  # bytes of the training images and, behind them, of the test images, uint8 (n, channels, height, width)
+    y: np.ndarray  # class numbers, int64 (n,)
+    train: int  # number of training images
+    classes: tuple[str, ...]  # names of the classes, by number
+    notes: list[str]  # notes on the files for the user
 
 
 def present_mnist(data: Any) -> None:

@@ -1,36 +1,46 @@
-"""Any time series in a CSV file: windows of its past, and the values that follow them."""
+"""Time series in a CSV file, one or many: windows of their past, and the values that follow them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
+from torch.nn.functional import pad
 
-from src.data import splits
-from src.data.datamodule import InMemory, Spec, Split, about, require
+from src.data import csv_file, splits
+from src.data.datamodule import Batches, InMemory, Spec, Split, about, numbers
 from src.data.series import dates, reading
+from src.data.series.reading import Part, joined
 from src.data.splits import Folded
-from src.errors import UserError
+from src.errors import UserError, nearest
 
 
 @dataclass(kw_only=True, eq=False)
 class Forecast(Folded, InMemory):
-    """A series, split by time: the last ``test`` of its rows are test, the last ``validation`` of the others validation.
+    """Series, each split by time: the last ``test`` of its rows are test, the last ``validation`` of the others validation.
 
     One sample is ``lags`` rows of ``features``, oldest first: (lags, features). Its targets are the ``horizon`` values of
     ``target`` that follow, or with ``every_step`` those that follow each of its steps: (lags + horizon - 1,). Windows are
     views of the series, so that memory does not grow with ``lags``.
+
+    What is known in advance joins each row of a window as it will be ``horizon`` rows later. Of several series, each is
+    scaled by itself; windows are copied, and the ``units`` of its series follow the targets of each sample.
     """
 
     path: Path  # path of the CSV file
-    target: str  # column to predict
+    target: Any  # column to predict; of a list of columns, each is a series
+    series: str | None = None  # column that names the series of each row; null for one series
     # columns that the windows hold; null is the target alone, and lets a forecast feed on itself
     features: list[str] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)  # columns that are known in advance, as promotions and holidays
+    calendar: list[str] = field(default_factory=list)  # parts of the date that are features: month, weekday, hour
     date: str | None = None  # column of dates, in order, oldest or newest first; null numbers the rows
     # format of the dates, as for ``strptime`` (%d.%m.%Y); null reads dates that need no guess: they have a year of four
     # digits, and begin with it or name the month
@@ -58,136 +68,227 @@ class Forecast(Folded, InMemory):
         super().__post_init__()
         if self.path is None:
             raise UserError("data.path: is missing; give a file, as in data.path=series.csv")
-        self.path, self.features = Path(self.path), list(self.features or [self.target])
-        self.texts = (self.date,) if self.date else ()
+        self.path, self.wide = Path(self.path), [] if isinstance(self.target, str) else list(self.target)
+        if self.wide and self.series:
+            raise UserError(
+                f"data.series={self.series}: each column of data.target is a series; give one, or leave this out"
+            )
+        if self.calendar and not self.date:
+            raise UserError(f"data.calendar={self.calendar}: needs the column of dates; give data.date")
+        if self.wide:
+            self.series, self.target = "series", "value"
+        if self.series and self.replace:
+            raise UserError("data.replace: corrects one series, and there are several; correct the file")
+        self.features = [name for name in self.features or [] if name not in self.known] or [self.target]
+        self.ahead = bool(self.known or self.calendar)
+        if targets := {self.target, *self.wide} & {*self.known}:
+            raise UserError(f"data.known={self.known}: holds {min(targets)}, a target")
+        if self.ahead and self.lags < self.horizon:
+            raise UserError(
+                f"data.lags={self.lags}: must be data.horizon={self.horizon} or more, to hold what is known of it"
+            )
+        self.texts = tuple(name for name in (self.date, None if self.wide else self.series) if name)
         self.prefixes = self.windows == "prefixes"
         self.every_step = self.every_step or self.prefixes
-        self.columns = list(dict.fromkeys([*self.features, self.target]))
-        self.alone = self.columns == self.features == [self.target]
+        self.columns = list(dict.fromkeys([*self.features, self.target, *self.known]))
+        self.alone = self.features == [self.target]
+        self.parts: dict[str | None, Part] = {}
 
     def load(self) -> dict[str, Split]:
-        frame, notes = reading.read(self.path, [*self.columns, *self.texts], self.texts)
         try:
-            series, ordered = reading.regular(frame, self.columns, self.date, self.date_format, self.freq)
-            series = reading.replaced(series, self.target, self.replace, self.date_format)
-            rows, past = len(series), int(len(series) * (1 - self.test))
-            if isinstance(fold := self.held_out(rows, order=np.arange(rows)), tuple):
-                past, rows = len(fold[0]), int(fold[1][-1]) + 1
-                series = series[:rows]  # at the time of a fold nothing is known of the rows after it
-            parts = splits.divide(rows, rows - past, self.validation, splits.in_order)
-            series, gaps = reading.filled(series, self.missing, sorted({int(parts[name][0]) for name in ("val", "test")}))
+            frame, notes = csv_file.read(self.path, self.texts)
+            self.parts = {part.name: part for part in self.each(frame, self.columns)}
         except UserError as error:
             raise UserError(f"data.path={self.path}: {error}") from error
-        self.notes += [f"{self.path.name}: {note}" for note in notes + ordered + gaps]
-        self.ends_of = {name: (int(part[0]), int(part[-1]) + 1) for name, part in parts.items()}
-        self.ends_of["train"] = self.lags, self.ends_of["train"][1]
-        self.check_length(rows)
-
-        self.scaler = splits.fit_scaler(series, splits.fitting_rows(parts, self.scaling))
-        self.index, self.history = series.index, series[self.target]
-        targets = self.history[self.lags :]
-        if zeros := int((targets == 0).sum()):
+        # of many series, the first six notes stand for all
+        self.notes = [f"{self.path.name}: {note}" for note in [*notes, *self.notes[:6]]]
+        past = np.concatenate([part.series[self.target].to_numpy()[self.lags : part.rows] for part in self.parts.values()])
+        if zeros := int((past == 0).sum()):
             self.notes.append(
-                f"{self.path.name}: {self.target} is 0 in {zeros:,} of {len(targets):,} targets, and MAPE divides by them; "
+                f"{self.path.name}: {self.target} is 0 in {zeros:,} of {len(past):,} targets, and MAPE divides by them; "
                 "look at MASE instead"
             )
-        self.inputs, self.values = self.inputs_and_values(series)
-        target, train = self.columns.index(self.target), self.history.to_numpy()[parts["train"]]
+        first = next(iter(self.parts.values()))
+        names = [*self.known, *dates.calendar(first.series.index[:1], self.calendar)]
+        columns = [*self.features, *(f"{name}+{self.horizon}" for name in names)]
         self.spec = Spec(
-            shape=(self.lags, len(self.features)),
+            shape=(self.lags, len(columns)),
             outputs=self.horizon,
-            columns=tuple(f"{feature}_{lag}" for lag in range(self.lags, 0, -1) for feature in self.features),
+            columns=tuple(f"{column}_{lag}" for lag in range(self.lags, 0, -1) for column in columns),
             target=self.target,
-            center=float(self.scaler.mean_[target]),
-            scale=float(self.scaler.scale_[target]),
             forecast=self.horizon + (self.lags - 1 if self.every_step else 0),
             channel=self.features.index(self.target) if self.target in self.features else None,
             every_step=self.every_step,
-            naive=float(np.abs(train[self.season :] - train[: -self.season]).mean()),
+            units=len(first.units) if self.series else 0,
         )
-        whole = self.inputs, self.values, self.index
-        windows = {name: self.fixed(*ends, *whole) for name, ends in self.ends_of.items()}
-        return windows | ({"train": self.random_prefixes(self.ends_of["train"][1])} if self.prefixes else {})
+        if not self.series:
+            self.spec = self.spec._replace(center=first.units[0], scale=first.units[1], naive=first.units[2])
+        parts = list(self.parts.values())
+        found = {name: joined([self.fixed(part, *part.ends[name]) for part in parts]) for name in splits.SPLITS}
+        return found | ({"train": joined(list(map(self.random_prefixes, parts)))} if self.prefixes else {})
 
-    def check_length(self, rows: int) -> None:
-        """Raise a UserError if the splits are too short for the windows, the season or the origins."""
-        for name, (start, end) in self.ends_of.items():
-            if end - start < self.horizon + 1:
+    def each(self, frame: pd.DataFrame, columns: list[str], follow: int = 0) -> Iterator[Part]:
+        """Yield each series of a file, or of new rows, of which ``follow`` must have a target after a window."""
+        new = bool(self.parts)
+        needed = [*self.wide, *(name for name in columns if not self.wide or name != self.target), *self.texts]
+        if absent := [name for name in needed if name not in frame]:
+            names = list(map(str, frame))
+            more = csv_file.separated(names)
+            raise UserError(f"has no column {', '.join(absent)}; choose from: {', '.join(names)}{more}")
+        if self.wide:
+            frame = pd.concat([frame.assign(series=name, value=frame[name]) for name in self.wide])
+        values = numbers(frame, columns, gaps=True)
+        index = dates.valid(frame[self.date], self.date_format) if self.date else None
+        named = reading.divided(frame[self.series]) if self.series else {None: np.arange(len(frame))}
+        for name, places in named.items():
+            texts = frame[self.date].iloc[places] if self.date else None
+            try:
+                if new and name not in self.parts:
+                    raise UserError(f"the run has no such series; {nearest(str(name), [*map(str, self.parts)])}")
+                # new rows are spaced as the run's own: what is missing cannot be told from their dates alone
+                freq = self.freq or (getattr(self.parts[name].series.index, "freq", None) if new else None)
+                series, notes = reading.regular(values.iloc[places], None if index is None else index[places], texts, freq)
+                if not new or (self.date and self.target in series):
+                    series = reading.replaced(series, self.target, self.replace, self.date_format, whole=not new)
+                rows = reading.past(series, self.known)
+                reading.filled(series[self.known][rows:], "refuse", [])
+                if new and rows < self.lags + follow:
+                    raise UserError(f"{rows} rows are too few for one window; give at least {self.lags + follow}")
+                if new and self.known and not follow and len(series) < rows + self.horizon:
+                    raise UserError(
+                        f"data.known={self.known}: {len(series) - rows} rows follow the last {self.target}; append those to "
+                        f"come, data.horizon={self.horizon}, with an empty {self.target}"
+                    )
+                parts = {} if new else self.divided(rows)
+                if parts and (end := int(parts["test"][-1]) + 1) < rows:
+                    series, rows = series[:end], end  # at the time of a fold nothing is known of the rows after it
+                borders = sorted({int(parts[split][0]) for split in ("val", "test")}) if parts else []
+                series.iloc[:rows], gaps = reading.filled(series[:rows], self.missing, borders)
+            except UserError as error:
+                raise error if name is None else UserError(f"series {name} (of {len(named):,}): {error}") from error
+            self.notes += [note if name is None else f"series {name}: {note}" for note in notes + gaps]
+            scale = self.parts[name] if new else self.scale(name, series[:rows], parts)
+            yield replace(
+                scale,
+                series=series,
+                rows=rows,
+                values=self.scaled(scale.scaler, series[:rows], [self.target])[:, 0].clone()
+                if self.target in series
+                else None,
+                inputs=self.channels(scale.scaler, series),
+            )
+
+    def scale(self, name: str | None, series: pd.DataFrame, parts: dict[str, np.ndarray]) -> Part:
+        """Return the scaler and the units of a series, learnt from its rows of train."""
+        scaler, target = splits.fit_scaler(series, splits.fitting_rows(parts, self.scaling)), self.columns.index(self.target)
+        train = series[self.target].to_numpy()[parts["train"]]
+        naive = float(np.abs(train[self.season :] - train[: -self.season]).mean())
+        ends = {split: (int(rows[0]), int(rows[-1]) + 1) for split, rows in parts.items()} | {
+            "train": (self.lags, len(train))
+        }
+        return Part(name, ends, scaler, (float(scaler.mean_[target]), float(scaler.scale_[target]), naive))
+
+    def divided(self, rows: int) -> dict[str, np.ndarray]:
+        """Return the rows of each split of a series; a UserError if one is too short for windows, season or origins."""
+        past = int(rows * (1 - self.test))
+        if isinstance(fold := self.held_out(rows, order=np.arange(rows)), tuple):
+            past, rows = len(fold[0]), int(fold[1][-1]) + 1
+        parts = splits.divide(rows, rows - past, self.validation, splits.in_order)
+        for name, part in parts.items():
+            end = int(part[-1]) + 1
+            if end - (self.lags if name == "train" else int(part[0])) < self.horizon + 1:
                 raise UserError(
                     f"data: {rows} rows are too few: {name} ends at row {end}, and a window takes data.lags={self.lags} "
                     f"rows and data.horizon={self.horizon} after them; take fewer of both, or other fractions"
                 )
-        if self.season >= (past := self.ends_of["train"][1]):
-            raise UserError(f"data.season={self.season}: must be shorter than the {past} rows of train")
-        start, end = self.ends_of["test"]
-        if self.origins > end - start:
-            raise UserError(f"data.origins={self.origins}: must be at most the {end - start} test rows")
+        if self.season >= len(parts["train"]):
+            raise UserError(f"data.season={self.season}: must be shorter than the {len(parts['train'])} rows of train")
+        if self.origins > len(parts["test"]):
+            raise UserError(f"data.origins={self.origins}: must be at most the {len(parts['test'])} test rows")
+        return parts
 
-    def inputs_and_values(self, series: pd.DataFrame) -> tuple[Tensor, Tensor]:
-        """Return the scaled inputs (n, features) and target values (n,) of a series."""
-        return self.scaled(series, self.features), self.scaled(series, [self.target])[:, 0].clone()
-
-    def scaled(self, series: pd.DataFrame, columns: list[str]) -> Tensor:
+    def scaled(self, scaler: StandardScaler, series: pd.DataFrame, columns: list[str]) -> Tensor:
         """Return scaled columns (n, columns)."""
         places = [self.columns.index(column) for column in columns]
-        values = (series[columns].to_numpy() - self.scaler.mean_[places]) / self.scaler.scale_[places]
+        values = (series[columns].to_numpy() - scaler.mean_[places]) / scaler.scale_[places]
         return torch.from_numpy(values).float().contiguous()  # row by row, as windows are read
 
-    def fixed(self, start: int, end: int, inputs: Tensor, values: Tensor, index: pd.Index) -> Split:
+    def channels(self, scaler: StandardScaler, series: pd.DataFrame, beyond: int = 0) -> Tensor:
+        """Return what windows hold (n, channels), scaled; with ``beyond`` rows more, where the features are NaN.
+
+        In each row stand the features, and what is known of the row ``horizon`` rows later. Behind the last row of a series
+        a known column keeps its value: only targets that are beyond it, too, need another one.
+        """
+        values = self.scaled(scaler, series, self.features)
+        if not self.ahead:
+            return values
+        index = series.index.append(dates.after(series.index, self.horizon + beyond, self.freq))
+        known = self.scaled(scaler, series, self.known)
+        rows = torch.arange(len(index)).clamp_max(len(series) - 1)
+        calendar = torch.tensor(dates.calendar(index, self.calendar).to_numpy()).float()
+        values = pad(values, (0, 0, 0, beyond), value=torch.nan)
+        return torch.cat([values, torch.cat([known[rows], calendar], 1)[self.horizon :]], 1)
+
+    def fixed(self, part: Part, start: int, end: int) -> Split:
         """Return all windows whose first target is row ``start`` or later and whose last is before ``end``: views."""
         first, last = start - self.lags, end - self.horizon - self.lags + 1  # first rows of the windows themselves
         back = self.lags if self.every_step else 1  # steps of a window that have targets
-        targets = values[self.lags - back + 1 :].unfold(0, back + self.horizon - 1, 1)
-        time = (torch.arange(len(values)) / end)[self.lags - back :].unfold(0, back, 1)
+        targets = part.values[self.lags - back + 1 :].unfold(0, back + self.horizon - 1, 1)
+        time = (torch.arange(len(part.values)) / end)[self.lags - back :].unfold(0, back, 1)
         return Split(
-            inputs.unfold(0, self.lags, 1).transpose(1, 2)[first:last],
-            targets[first:last],
-            index[start : end - self.horizon + 1],
+            part.inputs.unfold(0, self.lags, 1).transpose(1, 2)[first:last],
+            self.with_units(targets[first:last], part),
+            self.named(part, part.series.index[start : end - self.horizon + 1]),
             time[first:last] if start == self.lags else None,
         )
 
-    def random_prefixes(self, past: int) -> Split:
+    def random_prefixes(self, part: Part) -> Split:
         """Return the last 1, 2, …, ``lags`` steps before each of the random ends, padded at their end."""
-        random = np.random.default_rng(self.split_seed)
+        random, past = np.random.default_rng(self.split_seed), part.ends["train"][1]
         ends = random.integers(self.lags, past - self.horizon + 1, self.ends).repeat(self.lags)
         lengths = torch.arange(1, self.lags + 1).repeat(self.ends)
         steps = torch.arange(self.lags + self.horizon - 1)
         rows = torch.from_numpy(ends)[:, None] - lengths[:, None] + steps  # (ends * lags, lags + horizon - 1)
         real = steps[: self.lags] < lengths[:, None]
         follows = steps < lengths[:, None] + self.horizon - 1
-        x = self.inputs[rows[:, : self.lags].clamp_max(past - 1)] * real[..., None]
-        y = self.values[(rows + 1).clamp_max(past - 1)] * follows
+        x = part.inputs[rows[:, : self.lags].clamp_max(past - 1)] * real[..., None]
+        y = part.values[(rows + 1).clamp_max(past - 1)] * follows
         time = (rows[:, : self.lags] / past).masked_fill(~real, torch.nan)
-        return Split(x, y, self.index[ends], time)
+        return Split(x, self.with_units(y, part), self.named(part, part.series.index[ends]), time)
+
+    def named(self, part: Part, index: pd.Index) -> pd.Index:
+        """Return the names of rows in tables: of several series, the name of the series before the date."""
+        if not self.series:
+            return index
+        return pd.MultiIndex.from_product([[part.name], index], names=[self.series, index.name or "row"])
+
+    def with_units(self, targets: Tensor, part: Part) -> Tensor:
+        """Return targets (n, values), of several series with the units of their own behind them: (n, values + 3)."""
+        return torch.cat([targets, torch.tensor(part.units).expand(len(targets), -1)], 1) if self.series else targets
 
     def encode(self, frame: pd.DataFrame) -> tuple[Tensor, pd.Index]:
         """Return every window of ``lags`` rows of new values, named by the date (or row number) that follows it."""
-        series = self.read_series(frame, self.features)
-        if len(series) < self.lags:
-            raise UserError(f"{len(series)} rows are too few for one window; give at least {self.lags}")
-        names = series.index.append(dates.after(series.index, 1, self.freq))[self.lags :]
-        return self.scaled(series, self.features).unfold(0, self.lags, 1).transpose(1, 2), names
+        windows, names = [], []
+        for part in self.each(frame, [*self.features, *self.known]):
+            windows.append(part.inputs.unfold(0, self.lags, 1).transpose(1, 2)[: part.rows - self.lags + 1])
+            index = part.series.index.append(dates.after(part.series.index, 1, self.freq))
+            names.append(self.named(part, index[self.lags : part.rows + 1]))
+        return torch.cat(windows), names[0].append(names[1:])
 
     def labelled(self, source: Path) -> tuple[Split, str]:
-        """Read another series, and return every window that is followed by the values to predict."""
+        """Read further rows, and return every window that is followed by the values to predict."""
         with about(source):
-            series, least = self.read_series(self.new_rows(source, self.texts), self.columns), self.lags + self.horizon
-            if len(series) < least:
-                raise UserError(f"{len(series)} rows are too few for a window and what follows it; give at least {least}")
-        split = self.fixed(self.lags, len(series), *self.inputs_and_values(series), series.index)
-        return split._replace(time=None), f"{len(split.y):,} windows of {len(series):,} rows"
+            frame = self.new_rows(source, self.texts)
+            parts = self.each(frame, self.columns, self.horizon)
+            split = joined([self.fixed(part, self.lags, part.rows) for part in parts])
+        return split._replace(time=None), f"{len(split.y):,} windows of {len(frame):,} rows"
 
-    def read_series(self, frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-        """Return columns of new rows, ordered and without gaps as the run's own series."""
-        require(frame, [*columns, *self.texts], allowed=list(frame.columns))
-        # spaced as the run's own: what is missing cannot be told from the new dates alone
-        freq = self.freq or getattr(self.index, "freq", None)
-        series, ordered = reading.regular(frame, columns, self.date, self.date_format, freq)
-        if self.date and self.target in columns:
-            series = reading.replaced(series, self.target, self.replace, self.date_format, whole=False)
-        series, gaps = reading.filled(series, self.missing, [])
-        self.notes += ordered + gaps
-        return series
+    def unlabelled(self, x: Any, rows: pd.Index) -> Batches:
+        batches = super().unlabelled(x, rows)
+        if isinstance(rows, pd.MultiIndex):
+            of_level = torch.tensor([self.parts[name].units for name in rows.levels[0]])
+            batches.split = batches.split._replace(y=of_level[torch.from_numpy(rows.codes[0].astype("int64"))])
+        return batches
 
 
 class Passengers(Forecast):

@@ -32,21 +32,17 @@ CLEAR = re.compile(
 CENTURY = "%y reads 69-99 as 1969-1999 and 00-68 as 2000-2068"
 
 
-def read(column: pd.Series, date_format: str | None = None) -> pd.DatetimeIndex:
-    """Read a column of dates in order, oldest or newest first.
+def wrong(column: pd.Series, at: int, why: str) -> UserError:
+    """Return the error of one value of a column, named by its line."""
+    return UserError(f"line {column.index[at]}, column {column.name}: {column.iloc[at]!r} {why}")
 
-    Args:
-        column: Texts, named by their lines in a file.
-        date_format: Format as for ``strptime``, with a year; None accepts dates that leave nothing to guess.
+
+def valid(column: pd.Series, date_format: str | None = None) -> pd.DatetimeIndex:
+    """Read a column of texts, named by their lines, as dates in any order; see :func:`check` and :func:`parsed`.
 
     Raises:
-        UserError: The format is none, or has no year; or names the line of the first date that is invalid, ambiguous,
-            repeated or out of order.
+        UserError: Names the line of the first date that is invalid or ambiguous.
     """
-
-    def wrong(at: int, why: str) -> UserError:
-        return UserError(f"line {column.index[at]}, column {column.name}: {column.iloc[at]!r} {why}")
-
     check(date_format)
     try:
         dates = parsed(column, date_format)
@@ -55,25 +51,44 @@ def read(column: pd.Series, date_format: str | None = None) -> pd.DatetimeIndex:
     if dates.isna().any():
         at = int(dates.isna().to_numpy().argmax())
         if date_format:
-            raise wrong(
-                at, f"is not a date of data.date_format={date_format}; change one of them, or train with data.date=null"
+            why = f"is not a date of data.date_format={date_format}; change one of them, or train with data.date=null"
+        elif AMBIGUOUS.match(column.iloc[at]):
+            why = "may have its day or its month first; train with data.date_format, as in '%d.%m.%Y'"
+        elif CLEAR.fullmatch(column.iloc[at]):
+            why = "is not a date that pandas can read; correct it, or train with data.date_format"
+        else:
+            why = (
+                "is not a date that can be read without a guess; write a year of four digits and the month, as in 1949-01 "
+                f"or Jan 1949, or train with data.date_format, as in %b-%y for Jan-49 ({CENTURY}), or data.date=null"
             )
-        if AMBIGUOUS.match(column.iloc[at]):
-            raise wrong(at, "may have its day or its month first; train with data.date_format, as in '%d.%m.%Y'")
-        if CLEAR.fullmatch(column.iloc[at]):
-            raise wrong(at, "is not a date that pandas can read; correct it, or train with data.date_format")
-        raise wrong(
-            at,
-            "is not a date that can be read without a guess; write a year of four digits and the month, as in 1949-01 or "
-            f"Jan 1949, or train with data.date_format, as in %b-%y for Jan-49 ({CENTURY}), or data.date=null",
-        )
-    if (repeated := dates.duplicated().to_numpy()).any():
-        raise wrong(int(repeated.argmax()), "is repeated; each date may occur once")
-    index = pd.DatetimeIndex(dates, name=column.name)
+        raise wrong(column, at, why)
+    return pd.DatetimeIndex(dates, name=column.name)
+
+
+def ordered(index: pd.DatetimeIndex, column: pd.Series) -> pd.DatetimeIndex:
+    """Return dates in order, oldest or newest first; a UserError names the line of the first that is repeated or is not.
+
+    ``column`` has them as written, by line.
+    """
+    if (repeated := index.duplicated()).any():
+        raise wrong(column, int(repeated.argmax()), "is repeated; each date may occur once")
     if not index.is_monotonic_increasing and not index.is_monotonic_decreasing:
         steps = np.diff(index.asi8) * (1 if index[-1] > index[0] else -1)
-        raise wrong(int((steps < 0).argmax()) + 1, "is out of order; sort the file by date")
+        raise wrong(column, int((steps < 0).argmax()) + 1, "is out of order; sort the file by date")
     return index
+
+
+def calendar(index: pd.Index, parts: list[str]) -> pd.DataFrame:
+    """Return features of dates, one row each: month and hour as sine and cosine of the cycle, each weekday as 0 or 1."""
+    features: dict[str, Any] = {}
+    for part in parts:
+        values = np.asarray(getattr(index, {"weekday": "day_of_week"}.get(part, part)))
+        if part == "weekday":
+            features |= {f"weekday_{day}": values == day for day in range(7)}
+        else:
+            angles = 2 * np.pi * values / {"month": 12, "hour": 24}[part]
+            features |= {f"{part}_sine": np.sin(angles), f"{part}_cosine": np.cos(angles)}
+    return pd.DataFrame(features, index).astype(float)
 
 
 def check(date_format: str | None) -> None:
@@ -120,11 +135,7 @@ def label(text: str, date_format: str | None) -> pd.Timestamp:
 
 
 def spaced(series: pd.DataFrame, freq: Any) -> pd.DataFrame:
-    """Return the series with a row for every date of its frequency, which is inferred if ``freq`` is None.
-
-    Args:
-        series: Values by date.
-        freq: Frequency as pandas names it, or an offset of pandas.
+    """Return the series with a row for every date of its frequency (text or offset of pandas; None infers it).
 
     Raises:
         UserError: A date does not lie on the frequency, or far more dates would be missing than are there.

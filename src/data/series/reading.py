@@ -2,83 +2,70 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import torch
+from sklearn.preprocessing import StandardScaler
 
-from src.data import LARGEST, csv_file
+from src.data.batches import Split
 from src.data.series import dates
 from src.errors import UserError
 
 
-def read(path: Path, columns: list[str], texts: tuple[str, ...]) -> tuple[pd.DataFrame, list[str]]:
-    """Read a CSV file that must have some columns, some of them as texts; see :func:`src.data.csv_file.read`.
+@dataclass(eq=False)
+class Part:
+    """One series of a file."""
 
-    Raises:
-        UserError: The file cannot be read, or lacks a column.
-    """
-    try:
-        frame, notes = csv_file.read(path, texts)
-    except UserError as error:
-        raise UserError(f"data.path={path}: {error}") from error
-    if absent := [name for name in columns if name not in frame]:
-        hint = csv_file.separated(list(map(str, frame)))
+    name: str | None  # None if there is no other
+    ends: dict[str, tuple[int, int]]  # first row of each split, and the row after its last
+    scaler: StandardScaler  # of all columns
+    units: tuple[float, float, float]  # center, scale and naive error of the target; see :class:`Spec`
+    series: Any = None  # DataFrame of all columns by date
+    rows: int = 0  # rows up to the last target; behind them only known columns have values
+    values: Any = None  # tensor of the scaled target (rows,)
+    inputs: Any = None  # tensor of what windows hold (rows, channels); see :meth:`Forecast.channels`
+
+
+def divided(names: pd.Series) -> dict[str, np.ndarray]:
+    """Return the rows of each series by its name; a UserError names the line of the first row without a name."""
+    codes, found = pd.factorize(names.replace("", None))
+    if (codes < 0).any():
         raise UserError(
-            f"data: {path.name} has no column {', '.join(absent)}; choose from: {', '.join(map(str, frame))}{hint}"
+            f"line {names.index[int(codes.argmin())]}, column {names.name}: is empty; name the series of each row"
         )
-    return frame, notes
+    return {name: np.flatnonzero(codes == code) for code, name in enumerate(found)}
 
 
-def regular(
-    frame: pd.DataFrame, columns: list[str], date: str | None, date_format: str | None, freq: Any
-) -> tuple[pd.DataFrame, list[str]]:
+def regular(series: pd.DataFrame, index: Any, texts: pd.Series | None, freq: Any) -> tuple[pd.DataFrame, list[str]]:
     """Order rows by date and space them evenly.
 
-    Args:
-        frame: Rows of a file, named by their lines.
-        columns: Columns to keep, as numbers.
-        date: Column of dates as texts, oldest or newest first; None numbers the rows.
-        date_format: Format of the dates, see :func:`src.data.series.dates.read`.
-        freq: Frequency of the dates, see :func:`src.data.series.dates.spaced`.
-
-    Returns:
-        The columns as floats by date, NaN where a date or a value is missing; and notes on what was done.
-
-    Raises:
-        UserError: Names the line of the first value that is no number, or of the first date that is invalid, repeated or
-            out of order.
+    Returns the columns by date, NaN where a date or a value is missing, and notes on what was done; without dates, by the
+    numbers of the rows. See :func:`src.data.series.dates.ordered` and :func:`src.data.series.dates.spaced`.
     """
-    series = frame[columns].apply(pd.to_numeric, errors="coerce").astype(float)
-    invalid = (series.isna() & frame[columns].notna()) | (series.abs() > LARGEST)
-    if invalid.to_numpy().any():
-        column = invalid.any().idxmax()
-        at = int(invalid[column].to_numpy().argmax())
-        raise UserError(
-            f"line {frame.index[at]}, column {column}: {frame[column].iloc[at]} is not a number below {LARGEST:g}"
-        )
-    if not date:
+    if index is None or texts is None:
         return series.set_axis(pd.RangeIndex(len(series))), []
-    series.index = dates.read(frame[date], date_format)
+    series = series.set_axis(dates.ordered(index, texts))
     reverse = len(series) > 1 and series.index[0] > series.index[-1]
     return dates.spaced(series[::-1] if reverse else series, freq), ["newest first: reversed"] if reverse else []
+
+
+def past(series: pd.DataFrame, known: list[str]) -> int:
+    """Return the number of rows up to the last one with a value of a column that is not known in advance."""
+    present = series.drop(columns=known).notna().any(axis=1).to_numpy()
+    return len(series) - int(present[::-1].argmax()) if known else len(series)
 
 
 def replaced(
     series: pd.DataFrame, column: str, replace: dict[Any, float], date_format: str | None, whole: bool = True
 ) -> pd.DataFrame:
-    """Replace values of a column.
-
-    Args:
-        series: Values by date or row number.
-        column: Column to correct.
-        replace: Values by row number, or by date, written as in the file or beginning with the year.
-        date_format: Format of the file's dates, see :func:`src.data.series.dates.read`.
-        whole: Refuse a date that is not in the series; False, for a part of it, leaves it out.
+    """Replace values of a column by row number, or by date, written as in the file or beginning with the year.
 
     Raises:
-        UserError: A date is not in the series or has to be guessed, or a value is no number.
+        UserError: A value is no number; or a date has to be guessed or, of a ``whole`` series, is not there.
     """
     dated = isinstance(series.index, pd.DatetimeIndex)
     for row, value in replace.items():
@@ -96,15 +83,9 @@ def replaced(
 
 
 def filled(series: pd.DataFrame, missing: str, borders: list[int]) -> tuple[pd.DataFrame, list[str]]:
-    """Fill missing values.
+    """Fill missing values: ``refuse``, take the ``previous`` one, or ``interpolate``. Return the series, and a note on it.
 
-    Args:
-        series: Values by date, NaN where they are missing.
-        missing: ``refuse``, ``previous`` (the value before) or ``interpolate``.
-        borders: First rows of validation and test, as the split has them. No value behind a border fills a gap before it.
-
-    Returns:
-        The series without gaps, and a note if there were any.
+    No value behind one of the ``borders``, the first rows of validation and test, fills a gap before it.
 
     Raises:
         UserError: There are gaps, and ``missing`` is ``refuse``; or a column has no value before the first border.
@@ -126,3 +107,11 @@ def filled(series: pd.DataFrame, missing: str, borders: list[int]) -> tuple[pd.D
             "remove the rows before its first value, or train without the column"
         )
     return pd.concat([series[:past].bfill(), series[past:]]), [f"{count}; filled ({missing})"]
+
+
+def joined(parts: list[Split]) -> Split:
+    """Return the splits of several series as one; that of one series stays as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    x, y, rows, time = zip(*parts, strict=True)
+    return Split(torch.cat(x), torch.cat(y), rows[0].append(rows[1:]), None if time[0] is None else torch.cat(time))

@@ -14,15 +14,10 @@ START, UNKNOWN, FIRST = 1, 2, 3
 
 
 class Texts(NamedTuple):
-    """Texts as word numbers.
+    """Texts as word numbers."""
 
-    Attributes:
-        words: Numbers of the words of all texts, one text after another, each beginning with START; int32 (n,).
-        ends: End of each text in ``words``; int64 (texts,).
-    """
-
-    words: np.ndarray
-    ends: np.ndarray
+    words: np.ndarray  # numbers of the words of all texts, one text after another, each beginning with START; int32 (n,)
+    ends: np.ndarray  # end of each text in ``words``; int64 (texts,)
 
     def take(self, rows: np.ndarray) -> Texts:
         """Return some of the texts."""
