@@ -19,30 +19,19 @@ class Attention(nn.Module):
 
     Additive attention in its simplest form: one linear layer scores each step, and a softmax over the steps turns the scores
     into weights.
-
-    Args:
-        spec: Spec of series (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
-        cell: ``rnn``, ``lstm`` or ``gru``.
-        hidden_size: Units per layer and direction.
-        num_layers: Number of recurrent layers.
-        bidirectional: Whether a second direction reads the steps in reverse.
-        dropout: Dropout between recurrent layers.
-        widths: Units of each hidden linear layer after the pooling.
-        head_dropout: Dropout after each hidden linear layer.
-        embedding: Options of the word embedding: ``size``, ``frozen`` and ``dropout``.
     """
 
     def __init__(
         self,
-        spec: Any,
-        cell: str = "lstm",
-        hidden_size: int = 64,
-        num_layers: int = 2,
-        bidirectional: bool = True,
-        dropout: float = 0.3,
-        widths: list[int] | tuple[int, ...] = (32,),
-        head_dropout: float = 0.2,
-        embedding: dict[str, Any] | None = None,
+        spec: Any,  # spec of series (steps, features), images or words, see :class:`src.networks.inputs.Steps`
+        cell: str = "lstm",  # ``rnn``, ``lstm`` or ``gru``
+        hidden_size: int = 64,  # units per layer and direction
+        num_layers: int = 2,  # number of recurrent layers
+        bidirectional: bool = True,  # whether a second direction reads the steps in reverse
+        dropout: float = 0.3,  # dropout between recurrent layers
+        widths: list[int] | tuple[int, ...] = (32,),  # units of each hidden linear layer after the pooling
+        head_dropout: float = 0.2,  # dropout after each hidden linear layer
+        embedding: dict[str, Any] | None = None,  # options of the word embedding: ``size``, ``frozen`` and ``dropout``
     ):
         super().__init__()
         self.steps = Steps(spec, **(embedding or {}))
@@ -70,26 +59,17 @@ class Transformer(nn.Module):
 
     Where the data set has targets at every step, each step sees the steps before it alone, and has an output; otherwise the
     mean over all steps does.
-
-    Args:
-        spec: Spec of series (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
-        width: Size of a step's vector; a multiple of ``heads``, and even.
-        heads: Number of attention heads.
-        num_layers: Number of encoder layers.
-        hidden_size: Units of the linear layer inside an encoder layer.
-        dropout: Dropout of the encoder.
-        embedding: Options of the word embedding: ``size``, ``frozen`` and ``dropout``.
     """
 
     def __init__(
         self,
-        spec: Any,
-        width: int = 32,
-        heads: int = 4,
-        num_layers: int = 2,
-        hidden_size: int = 64,
-        dropout: float = 0.1,
-        embedding: dict[str, Any] | None = None,
+        spec: Any,  # spec of series (steps, features), images or words, see :class:`src.networks.inputs.Steps`
+        width: int = 32,  # size of a step's vector; a multiple of ``heads``, and even
+        heads: int = 4,  # number of attention heads
+        num_layers: int = 2,  # number of encoder layers
+        hidden_size: int = 64,  # units of the linear layer inside an encoder layer
+        dropout: float = 0.1,  # dropout of the encoder
+        embedding: dict[str, Any] | None = None,  # options of the word embedding: ``size``, ``frozen`` and ``dropout``
     ):
         super().__init__()
         if width % heads or width % 2:

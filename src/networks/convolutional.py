@@ -20,22 +20,15 @@ class CNN1d(nn.Module):
 
     Each block (convolution, ReLU, max-pooling) halves the steps. Mean and last value over the remaining steps go through
     dropout into one linear layer: the mean shows that a pattern occurred, the last value how the series ended.
-
-    Args:
-        spec: Spec of series (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
-        channels: Channels of each block.
-        kernel_size: Steps under a convolution; odd, so that it is centred.
-        dropout: Dropout before the output.
-        embedding: Options of the word embedding: ``size``, ``frozen`` and ``dropout``.
     """
 
     def __init__(
         self,
-        spec: Any,
-        channels: list[int] | tuple[int, ...] = (32, 64),
-        kernel_size: int = 5,
-        dropout: float = 0.2,
-        embedding: dict[str, Any] | None = None,
+        spec: Any,  # spec of series (steps, features), images or words, see :class:`src.networks.inputs.Steps`
+        channels: list[int] | tuple[int, ...] = (32, 64),  # channels of each block
+        kernel_size: int = 5,  # steps under a convolution; odd, so that it is centred
+        dropout: float = 0.2,  # dropout before the output
+        embedding: dict[str, Any] | None = None,  # options of the word embedding: ``size``, ``frozen`` and ``dropout``
     ):
         super().__init__()
         self.steps = Steps(spec, **(embedding or {}))
@@ -66,22 +59,15 @@ class TCN(nn.Module):
 
     Each block has two causal convolutions with ReLU and dropout, and a shortcut; its dilation is twice that of the block
     before. Where the data set has targets at every step, there is an output at every step.
-
-    Args:
-        spec: Spec of series (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
-        channels: Channels of each block.
-        kernel_size: Steps under a convolution.
-        dropout: Dropout after each convolution.
-        embedding: Options of the word embedding: ``size``, ``frozen`` and ``dropout``.
     """
 
     def __init__(
         self,
-        spec: Any,
-        channels: list[int] | tuple[int, ...] = (32, 32, 32),
-        kernel_size: int = 3,
-        dropout: float = 0.1,
-        embedding: dict[str, Any] | None = None,
+        spec: Any,  # spec of series (steps, features), images or words, see :class:`src.networks.inputs.Steps`
+        channels: list[int] | tuple[int, ...] = (32, 32, 32),  # channels of each block
+        kernel_size: int = 3,  # steps under a convolution
+        dropout: float = 0.1,  # dropout after each convolution
+        embedding: dict[str, Any] | None = None,  # options of the word embedding: ``size``, ``frozen`` and ``dropout``
     ):
         super().__init__()
         self.steps = Steps(spec, **(embedding or {}))
@@ -155,23 +141,15 @@ class Inception(nn.Module):
 
 
 class CNN(nn.Module):
-    """Convolutions over images: blocks (3×3 convolution, ReLU, max-pooling by 2), then hidden linear layers.
-
-    Args:
-        spec: Spec of images (channels, height, width) of any size.
-        channels: Channels of each block.
-        widths: Units of each hidden linear layer after the blocks.
-        dropout: Dropout between the blocks and the linear layers.
-        batch_norm: Whether batch normalisation follows each convolution.
-    """
+    """Convolutions over images: blocks (3×3 convolution, ReLU, max-pooling by 2), then hidden linear layers."""
 
     def __init__(
         self,
-        spec: Any,
-        channels: list[int] | tuple[int, ...] = (32, 64, 128, 256),
-        widths: list[int] | tuple[int, ...] = (512,),
-        dropout: float = 0.5,
-        batch_norm: bool = False,
+        spec: Any,  # spec of images (channels, height, width) of any size
+        channels: list[int] | tuple[int, ...] = (32, 64, 128, 256),  # channels of each block
+        widths: list[int] | tuple[int, ...] = (512,),  # units of each hidden linear layer after the blocks
+        dropout: float = 0.5,  # dropout between the blocks and the linear layers
+        batch_norm: bool = False,  # whether batch normalisation follows each convolution
     ):
         super().__init__()
         colors, height, width = spec.shape

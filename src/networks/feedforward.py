@@ -72,24 +72,16 @@ class TabularResNet(nn.Module):
 
     Flatten, then a linear layer, residual blocks, batch normalisation, ReLU, and a linear layer (section 3.2). Layers
     between blocks have no bias, which batch normalisation takes away again: its gradient would be rounding errors.
-
-    Args:
-        spec: Spec of inputs of any shape.
-        blocks: Number of residual blocks.
-        width: Units between the blocks.
-        hidden_width: Units inside a block.
-        hidden_dropout: Dropout inside a block.
-        residual_dropout: Dropout of what a block adds.
     """
 
     def __init__(
         self,
-        spec: Any,
-        blocks: int = 2,
-        width: int = 64,
-        hidden_width: int = 128,
-        hidden_dropout: float = 0.4,
-        residual_dropout: float = 0.4,
+        spec: Any,  # spec of inputs of any shape
+        blocks: int = 2,  # number of residual blocks
+        width: int = 64,  # units between the blocks
+        hidden_width: int = 128,  # units inside a block
+        hidden_dropout: float = 0.4,  # dropout inside a block
+        residual_dropout: float = 0.4,  # dropout of what a block adds
     ):
         super().__init__()
         residual = [TabularBlock(width, hidden_width, hidden_dropout, residual_dropout) for _ in range(blocks)]
@@ -162,24 +154,16 @@ class NBeats(nn.Module):
 
     Each block maps what the blocks before it have left of the window to coefficients, of the part that it takes away and of
     the part that it adds to the forecast. Features beside the target go into every block as they are.
-
-    Args:
-        spec: Spec of a forecast (steps, features).
-        stacks: Kind of each stack of blocks: ``generic``, ``trend`` or ``seasonality``.
-        blocks: Blocks of each stack.
-        layers: Hidden layers of a block.
-        width: Units of each.
-        degree: Degree of the polynomials of a trend.
     """
 
     def __init__(
         self,
-        spec: Any,
-        stacks: list[str] | tuple[str, ...] = ("generic",),
-        blocks: int = 3,
-        layers: int = 4,
-        width: int = 64,
-        degree: int = 2,
+        spec: Any,  # spec of a forecast (steps, features)
+        stacks: list[str] | tuple[str, ...] = ("generic",),  # kind of each stack: ``generic``, ``trend`` or ``seasonality``
+        blocks: int = 3,  # blocks of each stack
+        layers: int = 4,  # hidden layers of a block
+        width: int = 64,  # units of each hidden layer
+        degree: int = 2,  # degree of the polynomials of a trend
     ):
         super().__init__()
         if not stacks:

@@ -43,13 +43,6 @@ class Pretrained(nn.Module):
     A grey image is repeated for red, green and blue. Where the classes are not ImageNet's, a new last layer replaces the old
     one; the layers before it are frozen, or trained at a learning rate of their own.
 
-    Args:
-        spec: Spec of images (channels, height, width) with 3 channels or 1.
-        arch: Name of the classifier, see :func:`architectures`.
-        weights: ``imagenet``, the name of other weights of torchvision, the path of a file of weights, or ``none``.
-        frozen: Whether only the last layer is trained; batch normalisation keeps its running means then.
-        backbone_lr_factor: Learning rate of all layers but the last, as a multiple of the last layer's.
-
     Raises:
         UserError: The weights cannot be loaded, or the images are too small.
     """
@@ -59,11 +52,11 @@ class Pretrained(nn.Module):
 
     def __init__(
         self,
-        spec: Any,
-        arch: str = "resnet50",
-        weights: str = "imagenet",
-        frozen: bool = True,
-        backbone_lr_factor: float = 0.1,
+        spec: Any,  # spec of images (channels, height, width) with 3 channels or 1
+        arch: str = "resnet50",  # name of the classifier, see :func:`architectures`
+        weights: str = "imagenet",  # ``imagenet``, a name of torchvision's weights, a file of weights, or ``none``
+        frozen: bool = True,  # train the last layer only; batch normalisation keeps its running means then
+        backbone_lr_factor: float = 0.1,  # learning rate of all layers but the last, as a multiple of the last layer's
     ):
         super().__init__()
         self.frozen, self.backbone_lr_factor = frozen, backbone_lr_factor

@@ -34,32 +34,21 @@ class Recurrent(nn.Module):
     Where the data set has targets at every step, there is an output at every step, except from a bidirectional network,
     which would read the targets.
 
-    Args:
-        spec: Spec of series (steps, features), images or words (see :class:`src.networks.inputs.Steps`).
-        cell: ``rnn``, ``lstm`` or ``gru``.
-        hidden_size: Units per layer and direction.
-        num_layers: Number of recurrent layers.
-        bidirectional: Whether a second direction reads the steps in reverse; the last states of both are concatenated.
-        dropout: Dropout between layers and before the head.
-        head: Units of each tanh layer before the last linear one.
-        change: Whether to predict the change from the target's last value, for series that leave the range of train.
-        embedding: Options of the word embedding: ``size``, ``frozen`` and ``dropout``.
-
     Raises:
         UserError: ``change`` without the target's past in the inputs.
     """
 
     def __init__(
         self,
-        spec: Any,
-        cell: str = "rnn",
-        hidden_size: int = 12,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        dropout: float = 0.1,
-        head: list[int] | None = None,
-        change: bool = False,
-        embedding: dict[str, Any] | None = None,
+        spec: Any,  # spec of series (steps, features), images or words, see :class:`src.networks.inputs.Steps`
+        cell: str = "rnn",  # ``rnn``, ``lstm`` or ``gru``
+        hidden_size: int = 12,  # units per layer and direction
+        num_layers: int = 1,  # number of recurrent layers
+        bidirectional: bool = False,  # whether a second direction reads the steps in reverse; their last states are joined
+        dropout: float = 0.1,  # dropout between layers and before the head
+        head: list[int] | None = None,  # units of each tanh layer before the last linear one
+        change: bool = False,  # predict the change from the target's last value, for series that leave the range of train
+        embedding: dict[str, Any] | None = None,  # options of the word embedding: ``size``, ``frozen`` and ``dropout``
     ):
         super().__init__()
         if change and spec.channel is None:
