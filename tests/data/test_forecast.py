@@ -338,7 +338,7 @@ BAD = {
     "no column": (lambda: changed(0, "units", 0), "data.target=unit", ["unit", "choose from: day, units"]),
     "no date column": (lambda: changed(0, "units", 0), "data.date=date", ["date", "choose from: day, units"]),
     "window": (lambda: changed(0, "units", 0), "data.lags=190", ["data.lags=190", "200 rows"]),
-    "no file": (lambda: changed(0, "units", 0), "data.path=none.csv", ["data.path=none.csv", "an existing file"]),
+    "no file": (lambda: changed(0, "units", 0), "data.path=none.csv", ["data.path=none.csv", "a file that exists"]),
     "season": (lambda: changed(0, "units", 0), "model=seasonal_naive data.season=9", ["data.lags", "season of 9"]),
     "prefixes": (lambda: changed(0, "units", 0), "model=mlp data.windows=prefixes", ["prefixes", "gru, lstm, rnn"]),
     "backwards": (

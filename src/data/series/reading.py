@@ -37,7 +37,8 @@ def divided(names: pd.Series) -> dict[str, np.ndarray]:
         raise UserError(
             f"line {names.index[int(codes.argmin())]}, column {names.name}: is empty; name the series of each row"
         )
-    return {name: np.flatnonzero(codes == code) for code, name in enumerate(found)}
+    rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    return dict(zip(found, rows, strict=True))
 
 
 def regular(series: pd.DataFrame, index: Any, texts: pd.Series | None, freq: Any) -> tuple[pd.DataFrame, list[str]]:
