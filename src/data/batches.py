@@ -46,6 +46,7 @@ class Batches:
     def __post_init__(self) -> None:
         self.shuffled = self.seed is not None and self.block is not None
         self.devices = self.trainer.world_size if self.trainer and self.block else 1
+        self.device = self.trainer.global_rank if self.trainer and self.block else 0  # index of this one
         self.block = 1 if self.devices > 1 else self.block  # so that each batch of several devices has its own weight
         self.epoch_rows: tuple[int, list[Tensor]] = -1, []
 
@@ -103,19 +104,14 @@ class Batches:
         All devices must take equally many steps: a device without a row in a small last batch takes its first row, at
         weight 0, see :meth:`weight`.
         """
-        if self.devices == 1:
-            return rows
-        assert self.trainer is not None
-        rank = self.trainer.global_rank
-        return rows[rank :: self.devices] if len(rows) > rank else rows[:1]
+        return rows[self.device :: self.devices] if len(rows) > self.device else rows[:1]
 
     def weight(self, index: int) -> float:
         """Return the weight of this device's loss of a batch in the mean over devices: 1 if all have as many rows."""
         if self.devices == 1:
             return 1.0
-        assert self.trainer is not None
         rows = len(self.rows()[index])
-        return len(range(self.trainer.global_rank, rows, self.devices)) * self.devices / rows
+        return len(range(self.device, rows, self.devices)) * self.devices / rows
 
     def generator(self) -> torch.Generator:
         """Return the source of this epoch's random order."""

@@ -31,7 +31,7 @@ def find(folder: Path, source: Source, *alternatives: str) -> Path:
     """Return a file below a data folder, at its own path or at one of ``alternatives``; download it if it is at none.
 
     Raises:
-        UserError: The file is missing and cannot be downloaded; the message describes how to do it by hand.
+        UserError: It cannot be downloaded, or with another checksum only; the message describes how to do it by hand.
     """
     for path in (source.path, *alternatives):
         if (folder / path).is_file():
@@ -40,27 +40,20 @@ def find(folder: Path, source: Source, *alternatives: str) -> Path:
 
 
 def fetch(source: Source, path: Path) -> Path:
-    """Download a file beside its path, and move it there if its checksum is right.
-
-    Raises:
-        UserError: The file cannot be downloaded, or has another checksum.
-    """
+    """Download a file beside its path, and move it there if its checksum is right; see :func:`find`."""
     by_hand = f"download {source.url} ({source.digest}) and put it there, or set data_dir to the folder that has it"
     if not reachable(source.url):
         raise UserError(f"{path}: is missing, and its source cannot be reached; {by_hand}")
     print(f"downloading {source.url} to {path}", flush=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as draft:
-            try:
-                with urlopen(source.url, timeout=30) as answer:
-                    shutil.copyfileobj(answer, draft)
-                draft.close()
-                if (found := checksum(Path(draft.name), source.digest)) != source.digest:
-                    raise UserError(f"{source.url}: the download has another checksum ({found}); {by_hand}")
-                os.replace(draft.name, path)
-            finally:
-                Path(draft.name).unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, suffix=".part") as folder:
+            draft = Path(folder, path.name)
+            with urlopen(source.url, timeout=30) as answer, draft.open("wb") as file:
+                shutil.copyfileobj(answer, file)
+            if (found := checksum(draft, source.digest)) != source.digest:
+                raise UserError(f"{source.url}: the download has another checksum ({found}); {by_hand}")
+            os.replace(draft, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be downloaded ({error}); {by_hand}") from error
     return path

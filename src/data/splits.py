@@ -24,7 +24,7 @@ NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation", "
 
 # Cuts rows in two, the second part a fraction (float) or a number (int) of them.
 Cut = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
-# Fraction or number of the test rows, the test rows, or the other rows and the test rows.
+# Fraction or number of the test rows; the test rows, where a source names them; of a fold the other rows and the test rows.
 Test = float | np.ndarray | tuple[np.ndarray, np.ndarray]
 Parts = dict[str, np.ndarray]  # row numbers by split
 
@@ -85,13 +85,8 @@ class Folded:
 def divide(rows: int, test: Test, validation: float | str | np.ndarray, cut: Cut) -> Parts:
     """Return the numbers of the rows of ``train``, ``val`` and ``test``.
 
-    Args:
-        rows: Number of rows.
-        test: Fraction of the rows, number of rows, or the test rows themselves where the source names them; for a fold the
-            rest and the test rows.
-        validation: Fraction or number of the remaining rows, or ``test`` to validate on the test rows as some sources do, or
-            the validation rows themselves where the source names them.
-        cut: :func:`in_order` or :func:`at_random`.
+    ``validation`` is a fraction or number of the rows that are not ``test``; or ``test``, to validate on the test rows as
+    some sources do; or the validation rows themselves, where the source names them.
 
     Raises:
         UserError: There are too few rows for such splits.

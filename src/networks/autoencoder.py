@@ -60,13 +60,7 @@ class Decoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Reconstruction of each sample from its embedding.
-
-    Args:
-        spec: Spec of series (steps, features) or images.
-        cell: ``rnn``, ``lstm`` or ``gru``, for encoder and decoder.
-        embedding_size: Size e of the embedding.
-    """
+    """Reconstruction of each sample from its embedding; encoder and decoder have the arguments of :class:`Encoder`."""
 
     def __init__(self, spec: Any, cell: str = "lstm", embedding_size: int = 64):
         super().__init__()

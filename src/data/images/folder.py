@@ -14,9 +14,6 @@ from src.data.images.images import Images, Labelled
 from src.data.splits import Folded
 from src.errors import UserError
 
-# Keys of the fraction of train that stands in for a split without a folder.
-DRAWN = {"val": "validation", "test": "test"}
-
 
 @dataclass(kw_only=True, eq=False)
 class Folder(Folded, Images):
@@ -33,7 +30,6 @@ class Folder(Folded, Images):
     resize_size: int = 232  # length in pixels that the shorter side of an image is resized to
     crop_size: int = 224  # side in pixels of the square that is then cut out of the middle
     squash: bool = False  # resize both sides to ``resize_size``, whatever the proportions
-    unreadable: str = "skip"  # ``skip`` or ``refuse`` files that are not images, damaged or too large
     top: int = 3  # number of classes listed for each image of a folder without classes
 
     def __post_init__(self) -> None:
@@ -68,7 +64,8 @@ class Folder(Folded, Images):
         """Return the images of folders for train and for val, test or both; what has no folder is drawn from train."""
         if self.folds:
             raise UserError(f"data.folds={self.folds}: the folders in {self.path} are the splits; leave it out")
-        drawn = [f"{name} is drawn from train (data.{key})" for name, key in DRAWN.items() if name not in parts]
+        fractions = {"val": "validation", "test": "test"}  # options for a split without a folder
+        drawn = [f"{name} is drawn from train (data.{key})" for name, key in fractions.items() if name not in parts]
         used = ", ".join(part.name for part in parts.values())
         self.notes.append("; ".join([f"{self.path.name}: the folders {used} are the splits", *drawn]))
         folders = [folder for part in parts.values() for folder in decoding.classes(part)]

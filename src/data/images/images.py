@@ -34,28 +34,19 @@ class Labelled(NamedTuple):
 
 
 class Feed(nn.Module):
-    """Layer that turns bytes into numbers from 0 to 1, or standardised by channel; in training it also augments.
-
-    Args:
-        mean: Mean of each channel, for numbers from 0 to 1.
-        std: Standard deviation of each channel.
-        resize: Height and width to scale to; None leaves the size.
-        geometry: Transforms of bytes in training: crops, flips, rotations, colours.
-        erasing: Probability to blank out a rectangle, in training.
-        mix: Mixes images and classes of a batch, in training.
-    """
+    """Layer that turns bytes into numbers from 0 to 1, or standardised by channel; in training it also augments."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(
         self,
-        mean: Tensor,
-        std: Tensor,
-        resize: int | None = None,
-        geometry: Sequence[nn.Module] = (),
-        erasing: float = 0.0,
-        mix: nn.Module | None = None,
+        mean: Tensor,  # mean of each channel, for numbers from 0 to 1
+        std: Tensor,  # standard deviation of each channel
+        resize: int | None = None,  # height and width to scale to; None leaves the size
+        geometry: Sequence[nn.Module] = (),  # transforms of bytes in training: crops, flips, rotations, colours
+        erasing: float = 0.0,  # probability to blank out a rectangle, in training
+        mix: nn.Module | None = None,  # mixes images and classes of a batch, in training
     ):
         super().__init__()
         self.register_buffer("mean", mean.reshape(-1, 1, 1))
@@ -116,13 +107,8 @@ class Images(InMemory):
         channels, height, width = x.shape[1:]
         size = (self.resize, self.resize) if self.resize else (height, width)
         self.form = self.form or decoding.Form(width, width, channels=channels)
-        return Spec(
-            shape=(channels, *size),
-            outputs=len(classes),
-            columns=tuple(f"pixel_{index}" for index in range(channels * size[0] * size[1])),
-            target="class",
-            classes=classes,
-        )
+        columns = tuple(f"pixel_{index}" for index in range(channels * size[0] * size[1]))
+        return Spec((channels, *size), outputs=len(classes), columns=columns, target="class", classes=classes)
 
     def read(self, paths: list[Path], root: Path, where: str) -> tuple[Tensor, pd.Index]:
         """Return the bytes (n, channels, height, width) of images in files, in the form of the data set; and their names.

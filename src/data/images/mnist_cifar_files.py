@@ -18,18 +18,12 @@ from src.data import unpickle
 from src.data.download import SOURCES, find, unpublished
 from src.errors import UserError
 
-# Largest size of a file in bytes; the largest of the published ones has 155 MB.
-LARGEST = 2**29
+LARGEST = 2**29  # bytes of a file; the largest of the published ones has 155 MB
 
 # Images and labels of train, then those of test.
 MNIST = [SOURCES[f"mnist_{split}_{content}"] for split in ("train", "test") for content in ("images", "labels")]
 CIFAR100 = SOURCES["cifar100"]
-# Checksums of the files in the archive, as torchvision has them.
-UNPACKED = {
-    "train": "md5:16019d7e3df5f24257cddd939b257f8d",
-    "test": "md5:f0ef6b0ae62326f3e7ffdfab6717acfc",
-    "meta": "md5:7973b15100ade9c7d40fb424638fde48",
-}
+UNPACKED = {name: SOURCES[f"cifar100_{name}"].digest for name in ("train", "test", "meta")}  # checksums of its files
 
 
 class Arrays(NamedTuple):
@@ -124,11 +118,7 @@ def cifar100_archive(folder: Path) -> Path:
 
 
 def cifar100(folder: Path, fine: bool = True) -> Arrays:
-    """Read CIFAR-100 from its folder or, without unpacking it, from its archive.
-
-    Args:
-        folder: Data folder.
-        fine: Return the 100 classes; False returns their 20 groups.
+    """Read CIFAR-100, with its 100 classes or their 20 groups, from its folder or, without unpacking it, from its archive.
 
     Raises:
         UserError: A file is missing or damaged, or holds code or other data than CIFAR-100.
