@@ -41,10 +41,7 @@ class OfWindow(RegressorMixin, BaseEstimator):
         # the windows overlap by all but one step: the series is the first window and the targets that follow
         series = np.concatenate([windows[0], targets.iloc[:, 0], targets.iloc[-1, 1:]])
         with warnings.catch_warnings(action="ignore"):  # of starting values, and of a fit that stops at its last iteration
-            try:
-                self.learn(series, len(self.columns_))
-            except ImportError:
-                raise UserError("model: needs the package statsmodels; pip install -e '.[forecasting]'") from None
+            self.learn(series, len(self.columns_))
         return self
 
     def forecast(self, X: pd.DataFrame, steps: int) -> np.ndarray:

@@ -3,8 +3,6 @@
 Nothing here imports torch, so that ``--help`` and every configuration error answer at once.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from typing import Any

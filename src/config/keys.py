@@ -4,8 +4,6 @@ A key of :data:`KEYS`, which ``keys.yaml`` beside this file lists, means the sam
 Labbook's classes has the range that ``conf/ranges.yaml`` gives for that class.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
@@ -39,8 +37,8 @@ def choice(*options: Any) -> Range:
     return Range(f"one of {names}", lambda value: value in options)
 
 
-def optional(term: Range) -> Range:
-    return Range(f"{term.says}, or null", lambda value: value is None or term.holds(value))
+def optional(term: Range, other: str | None = None) -> Range:
+    return Range(f"{term.says}, or {other or 'null'}", lambda value: value == other or term.holds(value))
 
 
 def each(term: Range) -> Range:
@@ -57,6 +55,7 @@ def distinct(value: Any, least: int) -> bool:
     return isinstance(value, list) and len(value) >= least and len(set(map(str, value))) == len(value)
 
 
+auto = functools.partial(optional, other="auto")
 positive = Range("a number above 0", lambda value: is_number(value) and 0 < value < float("inf"))
 part = Range("a number between 0 and 1", lambda value: is_number(value) and 0 < value < 1)
 name = Range("a name", lambda value: isinstance(value, str) and bool(value))
@@ -89,7 +88,7 @@ NAMES: dict[str, Range] = {
         lambda value: value in (None, "balanced") or (isinstance(value, list) and all(map(positive.holds, value))),
     ),
 }
-WRAPPERS: dict[str, Callable[[Range], Range]] = {"optional": optional, "each": each, "list": listed}
+WRAPPERS: dict[str, Callable[[Range], Range]] = {"optional": optional, "auto": auto, "each": each, "list": listed}
 FUNCTIONS: dict[str, Callable[..., Range]] = {"whole": whole, "choice": choice}
 
 

@@ -1,7 +1,5 @@
 """Overrides of a command line (``model.dropout=0.1``, ``+a=1``, ``~b``), read by Hydra's own parser."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 from collections.abc import Iterable, Sequence

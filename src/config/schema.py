@@ -4,8 +4,6 @@ A value must be in the range that :mod:`src.config.keys` gives for it. Any other
 YAML file.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from src.data import LARGEST, columns, csv_file
 from src.data.batches import Batch, Batches, Split, epoch_seed
+from src.data.series.transforms import Transform
 from src.errors import UserError, nearest
 
 __all__ = ["Batch", "Batches", "InMemory", "Spec", "Split", "epoch_seed"]
@@ -45,6 +46,7 @@ class Spec(NamedTuple):
     units: int = 0  # number of values behind the targets of each sample: of several series, its own center, scale and naive
     words: tuple[str, ...] = ()  # vocabulary by word number; empty if inputs are not words
     longest: int = 0  # largest number of words of a text
+    transform: Transform | None = None  # of the target inside a network, see :class:`src.networks.inputs.Transformed`
 
 
 @dataclass(kw_only=True, eq=False)

@@ -1,7 +1,5 @@
 """Rows with one target, a number or a class: divided, and read from a file of the user's own."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

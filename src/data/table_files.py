@@ -9,21 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import yaml
-from hydra.utils import get_method
 from omegaconf import OmegaConf
 
-from src.data import columns, csv_file, splits
+from src.data import csv_file, splits
 from src.errors import UserError, nearest
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 SAMPLE = 50  # rows that separator and decimal mark are found in
-# Data sets whose target decides the task: the function that reads their rows, with the arguments of :func:`read`, and the
-# target where data.target is left out.
-READERS = {
-    "table": ("src.data.table_files.read", ""),
-    "texts": ("src.data.table_files.read", "label"),
-}
 
 
 class Form(NamedTuple):
@@ -193,40 +185,6 @@ def check_roles(data: Mapping[str, Any], key: str, names: list[str]) -> None:
         if (name := data.get(role)) is not None and name not in names:
             file = Path(str(data[key])).name
             raise UserError(f"data.{role}={name}: {file} has no such column; {nearest(str(name), names)}")
-
-
-def with_task(overrides: Mapping[str, str]) -> list[str]:
-    """Return the override that chooses the task which the target of data has; none where it is chosen already.
-
-    Args:
-        overrides: Values of a command line by key; those of a sweep are separated by commas.
-
-    Raises:
-        UserError: The target may have several tasks, or those of a sweep have different ones.
-    """
-    if overrides.get("data") not in READERS or "task" in overrides or "data.path" not in overrides:
-        return []
-    reader, usual = READERS[overrides["data"]]
-    path, target = overrides["data.path"], overrides.get("data.target", usual)
-    form = Form(overrides.get("data.separator"), overrides.get("data.decimal"))
-    missing = list(map(str, yaml.safe_load(overrides.get("data.missing", "[]"))))
-    tasks = set()
-    for file in [path] if Path(path).exists() else path.split(","):
-        try:
-            frame, _ = get_method(reader)(Path(file), form, list({target, *target.split(",")}), ())
-        except UserError:  # the run says so, when its configuration is checked
-            return []
-        try:
-            asked = [target] if target in frame else target.split(",")
-            tasks |= {columns.task_of(frame[name], missing) for name in asked if name in frame}
-        except UserError as error:
-            raise UserError(f"data.path={file}: {error}" if str(error).startswith("line") else str(error)) from error
-    if len(tasks) > 1:
-        raise UserError(
-            f"data.path={path} data.target={target}: the jobs of a sweep share one task, and these have "
-            f"{' and '.join(sorted(tasks))}; start a sweep for each"
-        )
-    return [f"task={task}" for task in tasks]
 
 
 def found_names(path: Path, form: Form) -> list[str]:

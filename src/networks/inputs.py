@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag
+from torch.nn.functional import embedding_bag, pad
 from torch.nn.utils.rnn import pad_sequence
 
 
@@ -72,3 +73,44 @@ class Flat(nn.Linear):
         starts, words = x.crow_indices()[:-1], x.col_indices()
         units = embedding_bag(words, self.weight.T, starts, mode="sum", per_sample_weights=x.values())
         return units if self.bias is None else units + self.bias
+
+
+class Transformed(nn.Module):
+    """A network that reads the target's past transformed, and whose outputs are transformed back.
+
+    Args:
+        network: Network of windows without their first ``spec.transform.lost`` steps, whose target is transformed.
+        spec: Spec of a forecast (steps, features) with a ``transform`` (:class:`src.data.series.transforms.Transform`).
+    """
+
+    def __init__(self, network: nn.Module, spec: Any):
+        super().__init__()
+        self.network, self.channel, self.transform = network, spec.channel, spec.transform
+        self.center, self.scale = spec.center, spec.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        by = self.transform
+        past = x[..., self.channel] * self.scale + self.center  # (batch, steps), in original units
+        pasts = [past.clamp_min(by.floor).log() if by.log else past]
+        for lag in by.lags:
+            pasts.append(pasts[-1][:, lag:] - pasts[-1][:, :-lag])
+        target = ((pasts.pop() - by.mean) / by.std).unsqueeze(2)  # (batch, steps - lost, 1)
+        x = x[:, by.lost :]
+        output = self.network(torch.cat([x[..., : self.channel], target, x[..., self.channel + 1 :]], dim=2))
+        values = (output if output.dim() == 3 else output.unsqueeze(1)) * by.std + by.mean  # (batch, steps, horizon)
+        steps, horizon = values.shape[1:]
+        for lag, before in zip(reversed(by.lags), reversed(pasts), strict=True):
+            known = before.unfold(1, lag, 1)[:, -steps:].unsqueeze(2)  # (batch, steps, 1, lag): what each step has seen
+            changes = pad(values, [0, -horizon % lag]).unflatten(2, (-1, lag))  # (batch, steps, times, lag)
+            values = (changes.cumsum(2) + known).flatten(2)[..., :horizon]
+        values = ((values.exp() if by.log else values) - self.center) / self.scale
+        return values if output.dim() == 3 else values[:, -1]
+
+
+def made(model: Callable[..., nn.Module], spec: Any, **more: Any) -> nn.Module:
+    """Return a model's network for a spec, inside the transform of its target where there is one."""
+    if spec.transform is None:
+        return model(spec=spec, **more)
+    (steps, features), lost = spec.shape, spec.transform.lost
+    shorter = spec._replace(shape=(steps - lost, features), columns=spec.columns[lost * features :], transform=None)
+    return Transformed(model(spec=shorter, **more), spec)

@@ -87,7 +87,7 @@ class Forecasting(Task):
         horizon, (values, units) = self.spec.outputs, self.parted(target)
         if times and output.dim() == 3:  # in training a series may be padded: take its last real step
             rows, last = torch.arange(len(output)), times[0].isfinite().sum(1) - 1
-            return output[rows, last], torch.cat([values.unfold(1, horizon, 1)[rows, last], units], 1)
+            return output[rows, last - times[0].shape[1]], torch.cat([values.unfold(1, horizon, 1)[rows, last], units], 1)
         # copies: views would keep every step of every window in memory
         return last_step(output).clone(), torch.cat([values[:, -horizon:], units], 1)
 

@@ -23,6 +23,7 @@ from src.config.schema import check_values, trains
 from src.data.datamodule import InMemory
 from src.data.download import states
 from src.errors import UserError, cause_of, sentence
+from src.networks.inputs import made
 from src.runs import moved
 from src.runs import result as results
 from src.runs.trust import check_objects
@@ -104,8 +105,10 @@ def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Tas
     more = {"encoder": trained_encoder(config, data, folder)} if folder and "encoder" in config else {}
     torch.manual_seed(config.seed)
     try:
+        if season := getattr(data, "season", None):  # the data may have found it, and some models ask for it
+            config = cast(DictConfig, OmegaConf.merge(config, {"data": {"season": season}}))
         model = instantiate(config.model)
-        network = model(spec=data.spec, **more) if trains(config.model) else Estimator(model, data.spec)
+        network = made(model, data.spec, **more) if trains(config.model) else Estimator(model, data.spec)
         task = instantiate(config.task)(network=network, spec=data.spec, seed=config.seed, feed=data.feed)
         if trains(config.model):
             (optimizer,), _ = task.configure_optimizers()  # its class refuses bad arguments now, and not after the start

@@ -12,7 +12,6 @@ from src.baselines.estimator import Estimator
 from src.baselines.series import ETS, AutoARIMA, Drift, Theta
 from src.data.datamodule import Spec
 
-pytest.importorskip("statsmodels")
 warnings.filterwarnings("ignore", module="statsmodels")
 LAGS, HORIZON = 48, 3
 SERIES = np.log(pd.read_csv(ROOT / "src" / "data" / "files" / "AirPassengers.csv")["passengers"].to_numpy(float))[:108]

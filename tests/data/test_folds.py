@@ -80,7 +80,7 @@ def test_series_end_with_their_fold() -> None:
         data.setup()
         rows = {name: split.rows for name, split in data.splits.items()}
         assert rows["train"][-1] < rows["val"][0] <= rows["val"][-1] < rows["test"][0]
-        assert len(data.history) == 36 * (fold + 2), "later rows are unknown"
+        assert len(data.parts[None].series) == 36 * (fold + 2), "later rows are unknown"
         starts.append(rows["test"][0])
     assert starts == [pd.Timestamp(f"{year}-01-01") for year in (1952, 1955, 1958)]
 

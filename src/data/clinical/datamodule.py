@@ -1,7 +1,5 @@
 """PhysioNet-2012: 48 hours of intensive care, and whether the patient died in hospital."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

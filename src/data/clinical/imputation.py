@@ -1,7 +1,5 @@
 """Stage 1 of PhysioNet-2012: split, standardise, impute, and the file that stage 2 reads."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import logging
@@ -175,14 +173,10 @@ def stage1(raw: Records, provenance: dict[str, Any], **training: int) -> tuple[d
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write the pickle whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as draft:
-        try:
-            pickle.dump(content, draft, protocol=4)
-        except BaseException:
-            os.unlink(draft.name)
-            raise
-    os.chmod(draft.name, 0o644)  # a temporary file is readable by its owner alone
-    os.replace(draft.name, path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        draft = Path(folder, path.name)
+        draft.write_bytes(pickle.dumps(content, protocol=4))
+        draft.replace(path)
 
 
 def read(path: Path | str) -> dict[str, Any]:

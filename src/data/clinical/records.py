@@ -1,7 +1,5 @@
 """Raw records of intensive-care stays (PhysioNet/Computing in Cardiology Challenge 2012), parsed in one pass."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io

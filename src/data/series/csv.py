@@ -1,7 +1,5 @@
 """Time series in a CSV file, one or many: windows of their past, and the values that follow them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +14,7 @@ from torch.nn.functional import pad
 
 from src.data import csv_file, splits
 from src.data.datamodule import Batches, InMemory, Spec, Split, about, numbers
-from src.data.series import dates, reading
+from src.data.series import dates, reading, transforms
 from src.data.series.reading import Part, joined
 from src.data.splits import Folded
 from src.errors import UserError, nearest
@@ -56,7 +54,11 @@ class Forecast(Folded, InMemory):
     horizon: int = 1  # values predicted at once
     every_step: bool = True  # train on targets at every step, for networks that predict there
     ends: int = 5  # random ends of the prefixes
-    season: int = 1  # steps of a season: the unit of MASE, and the period of the seasonal naive forecast
+    # steps of a season: the unit of MASE, and the period of the seasonal naive forecast; ``auto`` finds it
+    season: Any = 1
+    # of the target's past inside a network: names in order of ``log``, ``seasonal_difference`` and ``difference``; ``auto``
+    # chooses for one series
+    transform: Any = field(default_factory=list)
     test: float = 0.3  # fraction of all rows
     validation: float | str = 0.2  # fraction of the other rows, or ``test`` to validate on the test rows
     scaling: str = "train"  # rows that mean and standard deviation come from: train (without validation), all, or none
@@ -93,6 +95,7 @@ class Forecast(Folded, InMemory):
         self.columns = list(dict.fromkeys([*self.features, self.target, *self.known]))
         self.alone = self.features == [self.target]
         self.parts: dict[str | None, Part] = {}
+        self.by: transforms.Transform | None = None
 
     def load(self) -> dict[str, Split]:
         try:
@@ -120,6 +123,7 @@ class Forecast(Folded, InMemory):
             channel=self.features.index(self.target) if self.target in self.features else None,
             every_step=self.every_step,
             units=len(first.units) if self.series else 0,
+            transform=self.by,
         )
         if not self.series:
             self.spec = self.spec._replace(center=first.units[0], scale=first.units[1], naive=first.units[2])
@@ -164,6 +168,13 @@ class Forecast(Folded, InMemory):
                     series, rows = series[:end], end  # at the time of a fold nothing is known of the rows after it
                 borders = sorted({int(parts[split][0]) for split in ("val", "test")}) if parts else []
                 series.iloc[:rows], gaps = reading.filled(series[:rows], self.missing, borders)
+                if not new:
+                    train = series[self.target].to_numpy()[parts["train"]]
+                    fits = self.target in self.features and not (self.prefixes or self.series)
+                    self.season, self.by, chosen = transforms.learn(series.index, train, self.season, self.transform, fits)
+                    notes = notes + chosen
+                    self.lags += self.by.lost if self.by else 0  # so that as many transformed steps are left of a window
+                    reading.check_lengths(parts, rows, self.lags, self.horizon, self.season, self.origins)
             except UserError as error:
                 raise error if name is None else UserError(f"series {name} (of {len(named):,}): {error}") from error
             self.notes += [note if name is None else f"series {name}: {note}" for note in notes + gaps]
@@ -189,23 +200,11 @@ class Forecast(Folded, InMemory):
         return Part(name, ends, scaler, (float(scaler.mean_[target]), float(scaler.scale_[target]), naive))
 
     def divided(self, rows: int) -> dict[str, np.ndarray]:
-        """Return the rows of each split of a series; a UserError if one is too short for windows, season or origins."""
+        """Return the rows of each split of a series."""
         past = int(rows * (1 - self.test))
         if isinstance(fold := self.held_out(rows, order=np.arange(rows)), tuple):
             past, rows = len(fold[0]), int(fold[1][-1]) + 1
-        parts = splits.divide(rows, rows - past, self.validation, splits.in_order)
-        for name, part in parts.items():
-            end = int(part[-1]) + 1
-            if end - (self.lags if name == "train" else int(part[0])) < self.horizon + 1:
-                raise UserError(
-                    f"data: {rows} rows are too few: {name} ends at row {end}, and a window takes data.lags={self.lags} "
-                    f"rows and data.horizon={self.horizon} after them; take fewer of both, or other fractions"
-                )
-        if self.season >= len(parts["train"]):
-            raise UserError(f"data.season={self.season}: must be shorter than the {len(parts['train'])} rows of train")
-        if self.origins > len(parts["test"]):
-            raise UserError(f"data.origins={self.origins}: must be at most the {len(parts['test'])} test rows")
-        return parts
+        return splits.divide(rows, rows - past, self.validation, splits.in_order)
 
     def scaled(self, scaler: StandardScaler, series: pd.DataFrame, columns: list[str]) -> Tensor:
         """Return scaled columns (n, columns)."""

@@ -1,7 +1,5 @@
 """Dates of a series: reading, checking, even spacing, continuation."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from typing import Any

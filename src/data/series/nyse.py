@@ -1,7 +1,5 @@
 """NYSE: windows of past trading days, split by the file in time."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

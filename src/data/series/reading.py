@@ -1,7 +1,5 @@
 """A CSV file as a series: numbers by date, oldest first, evenly spaced, with its gaps filled."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -116,3 +114,18 @@ def joined(parts: list[Split]) -> Split:
         return parts[0]
     x, y, rows, time = zip(*parts, strict=True)
     return Split(torch.cat(x), torch.cat(y), rows[0].append(rows[1:]), None if time[0] is None else torch.cat(time))
+
+
+def check_lengths(parts: dict[str, np.ndarray], rows: int, lags: int, horizon: int, season: int, origins: int) -> None:
+    """Raise a UserError if a split is too short for windows, season or origins."""
+    for name, part in parts.items():
+        end = int(part[-1]) + 1
+        if end - (lags if name == "train" else int(part[0])) < horizon + 1:
+            raise UserError(
+                f"data: {rows} rows are too few: {name} ends at row {end}, and a window takes data.lags={lags} "
+                f"rows and data.horizon={horizon} after them; take fewer of both, or other fractions"
+            )
+    if season >= len(parts["train"]):
+        raise UserError(f"data.season={season}: must be shorter than the {len(parts['train'])} rows of train")
+    if origins > len(parts["test"]):
+        raise UserError(f"data.origins={origins}: must be at most the {len(parts['test'])} test rows")

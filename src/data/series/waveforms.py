@@ -1,7 +1,5 @@
 """Waveforms: noisy periodic signals of several kinds, generated."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Texts as sequences of words, or as bags of words and of runs of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """IMDB's film reviews, positive or negative: as sequences of words, and as bags of words."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

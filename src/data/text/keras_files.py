@@ -1,7 +1,5 @@
 """Files of IMDB's 50,000 film reviews, as Keras publishes them: found, read, and numbered word by word."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from itertools import chain
@@ -86,12 +84,8 @@ def check(lists: Any, labels: Any, split: str) -> None:
         raise UserError(f"its x_{split} holds something other than whole numbers")
     if any(words and not 1 <= min(words) <= max(words) < 2**30 for words in lists):
         raise UserError(f"its x_{split} holds numbers that are not ranks of words, which count from 1")
-    if (
-        not isinstance(labels, np.ndarray)
-        or labels.ndim != 1
-        or labels.dtype.kind not in "biu"
-        or {*labels.tolist()} - {0, 1}
-    ):
+    whole = isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "biu"
+    if not whole or {*labels.tolist()} - {0, 1}:
         raise UserError(f"its y_{split} holds something other than 0 and 1")
     if len(lists) != len(labels):
         raise UserError(f"it holds {len(lists):,} reviews in x_{split} and {len(labels):,} classes in y_{split}")

@@ -1,7 +1,5 @@
 """Texts in memory, as sequences of word numbers or as bags of words; neither is stored padded or dense."""
 
-from __future__ import annotations
-
 import warnings
 
 import torch
@@ -45,7 +43,7 @@ class Sequences:
         inside = back >= -self.kept[rows].unsqueeze(1)
         return torch.where(inside, self.words[places.clamp(min=0)].long(), PADDING)
 
-    def take(self, rows: Tensor) -> Sequences:
+    def take(self, rows: Tensor) -> "Sequences":
         """Return the texts of some rows."""
         parts = [self.words[end - kept : end] for end, kept in zip(self.ends[rows], self.kept[rows], strict=True)]
         return Sequences(torch.cat(parts), self.kept[rows].cumsum(0), self.longest, self.pad_to)
@@ -75,7 +73,7 @@ class Bags:
     def __getitem__(self, rows: Tensor | slice) -> Tensor:
         return tensor(self.matrix[rows.numpy() if isinstance(rows, Tensor) else rows])
 
-    def take(self, rows: Tensor) -> Bags:
+    def take(self, rows: Tensor) -> "Bags":
         """Return the texts of some rows."""
         return Bags(self.matrix[rows.numpy()])
 

@@ -1,7 +1,5 @@
 """Words of texts, and their numbers. Imports no torch."""
 
-from __future__ import annotations
-
 import unicodedata
 from itertools import chain
 from typing import NamedTuple
@@ -19,17 +17,17 @@ class Texts(NamedTuple):
     words: np.ndarray  # numbers of the words of all texts, one text after another, each beginning with START; int32 (n,)
     ends: np.ndarray  # end of each text in ``words``; int64 (texts,)
 
-    def take(self, rows: np.ndarray) -> Texts:
+    def take(self, rows: np.ndarray) -> "Texts":
         """Return some of the texts."""
         starts = np.concatenate([[0], self.ends[:-1]])[rows]
         words = [self.words[start:end] for start, end in zip(starts, self.ends[rows], strict=True)]
         return Texts(np.concatenate(words), (self.ends[rows] - starts).cumsum())
 
-    def joined(self, more: Texts) -> Texts:
+    def joined(self, more: "Texts") -> "Texts":
         """Return these texts and more behind them."""
         return Texts(np.concatenate([self.words, more.words]), np.concatenate([self.ends, len(self.words) + more.ends]))
 
-    def limited(self, vocabulary: int) -> Texts:
+    def limited(self, vocabulary: int) -> "Texts":
         """Return the texts with UNKNOWN in place of numbers from ``vocabulary`` on."""
         return self._replace(words=np.where(self.words < vocabulary, self.words, np.int32(UNKNOWN)))
 
