@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -107,10 +106,14 @@ class Transformed(nn.Module):
         return values if output.dim() == 3 else values[:, -1]
 
 
-def made(model: Callable[..., nn.Module], spec: Any, **more: Any) -> nn.Module:
-    """Return a model's network for a spec, inside the transform of its target where there is one."""
+def inside(spec: Any) -> Any:
+    """Return the spec that a network has inside the transform of its target; the spec itself without a transform."""
     if spec.transform is None:
-        return model(spec=spec, **more)
+        return spec
     (steps, features), lost = spec.shape, spec.transform.lost
-    shorter = spec._replace(shape=(steps - lost, features), columns=spec.columns[lost * features :], transform=None)
-    return Transformed(model(spec=shorter, **more), spec)
+    return spec._replace(shape=(steps - lost, features), columns=spec.columns[lost * features :], transform=None)
+
+
+def wrapped(network: nn.Module, spec: Any) -> nn.Module:
+    """Return a network, made for what is inside of a spec, within the transform of its target where there is one."""
+    return network if spec.transform is None else Transformed(network, spec)

@@ -23,7 +23,7 @@ from src.config.schema import check_values, trains
 from src.data.datamodule import InMemory
 from src.data.download import states
 from src.errors import UserError, cause_of, sentence
-from src.networks.inputs import made
+from src.networks.inputs import inside, wrapped
 from src.runs import moved
 from src.runs import result as results
 from src.runs.trust import check_objects
@@ -108,7 +108,8 @@ def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Tas
         if season := getattr(data, "season", None):  # the data may have found it, and some models ask for it
             config = cast(DictConfig, OmegaConf.merge(config, {"data": {"season": season}}))
         model = instantiate(config.model)
-        network = made(model, data.spec, **more) if trains(config.model) else Estimator(model, data.spec)
+        own = trains(config.model)
+        network = wrapped(model(spec=inside(data.spec), **more), data.spec) if own else Estimator(model, data.spec)
         task = instantiate(config.task)(network=network, spec=data.spec, seed=config.seed, feed=data.feed)
         if trains(config.model):
             (optimizer,), _ = task.configure_optimizers()  # its class refuses bad arguments now, and not after the start

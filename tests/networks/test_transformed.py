@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from src.data.datamodule import Spec
 from src.data.series.transforms import Transform, transform
-from src.networks.inputs import made
+from src.networks.inputs import inside, wrapped
 
 WINDOW = 40
 
@@ -59,7 +59,7 @@ def test_perfect_outputs_are_the_series(names: list[str], season: int, horizon: 
         shape=(WINDOW, 2), outputs=horizon, columns=tuple(map(str, range(2 * WINDOW))), target="y", channel=1,
         center=center, scale=scale, forecast=horizon, every_step=every_step, transform=by,
     )  # fmt: skip
-    network = made(lambda spec: Oracle(spec, transformed(values, by), every_step), spec)
+    network = wrapped(Oracle(inside(spec), transformed(values, by), every_step), spec)
     x = torch.stack([torch.zeros(WINDOW), scaled[:WINDOW]], 1).expand(3, -1, -1)
     output = network(x)
     ends = range(by.lost + 1, WINDOW + 1) if every_step else [WINDOW]
@@ -69,7 +69,9 @@ def test_perfect_outputs_are_the_series(names: list[str], season: int, horizon: 
 
 def test_a_network_without_transform_is_itself() -> None:
     spec = Spec(shape=(4, 1), outputs=1, columns=(), target="y")
-    assert isinstance(made(lambda spec: nn.Linear(4, 1), spec), nn.Linear)
+    network = nn.Linear(4, 1)
+    assert wrapped(network, spec) is network
+    assert inside(spec) is spec
 
 
 @pytest.mark.parametrize("value", [0.0, -5.0])
@@ -78,5 +80,5 @@ def test_a_window_below_the_series_of_train_has_finite_outputs(value: float) -> 
     spec = Spec(
         shape=(6, 1), outputs=2, columns=("",) * 6, target="y", channel=0, center=50.0, scale=10.0, forecast=2, transform=by
     )
-    network = made(lambda spec: nn.Sequential(nn.Flatten(), nn.Linear(5, 2)), spec)
+    network = wrapped(nn.Sequential(nn.Flatten(), nn.Linear(5, 2)), spec)
     assert network(torch.full((1, 6, 1), (value - 50) / 10)).isfinite().all()

@@ -119,7 +119,7 @@ def test_safetensors_load_into_a_fresh_network(call, train) -> None:
         (
             "model=linear",
             "format=onxx",
-            "format=onxx: there is no such format; choose one of: onnx, torch_export",
+            "format=onxx: format must be one of onnx, torch_export, safetensors",
         ),
         ("model=linear", "output=nowhere/model.onnx", "output=nowhere/model.onnx: must be a file in a folder that exists"),
         ("model=linear", "output=model.pt", "a file of this format ends in .onnx"),
