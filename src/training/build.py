@@ -108,8 +108,8 @@ def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Tas
         if season := getattr(data, "season", None):  # the data may have found it, and some models ask for it
             config = cast(DictConfig, OmegaConf.merge(config, {"data": {"season": season}}))
         model = instantiate(config.model)
-        own = trains(config.model)
-        network = wrapped(model(spec=inside(data.spec), **more), data.spec) if own else Estimator(model, data.spec)
+        trained = trains(config.model)
+        network = wrapped(model(spec=inside(data.spec), **more), data.spec) if trained else Estimator(model, data.spec)
         task = instantiate(config.task)(network=network, spec=data.spec, seed=config.seed, feed=data.feed)
         if trains(config.model):
             (optimizer,), _ = task.configure_optimizers()  # its class refuses bad arguments now, and not after the start
