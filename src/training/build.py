@@ -111,7 +111,7 @@ def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Tas
         trained = trains(config.model)
         network = wrapped(model(spec=inside(data.spec), **more), data.spec) if trained else Estimator(model, data.spec)
         task = instantiate(config.task)(network=network, spec=data.spec, seed=config.seed, feed=data.feed)
-        if trains(config.model):
+        if trained:
             (optimizer,), _ = task.configure_optimizers()  # its class refuses bad arguments now, and not after the start
             if isinstance(optimizer, torch.optim.LBFGS):
                 raise UserError("task.optimizer._target_=torch.optim.LBFGS: needs a closure; take any other of torch.optim")
