@@ -8,13 +8,13 @@ help: ## this list
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
-	@echo "setting up .venv with the versions of constraints.txt (about a minute)"
+	@echo "setting up .venv with the versions of constraints.txt (one to four minutes)"
 	@$(PYTHON) -m venv .venv
 	@$(PY) -m pip install -qq --constraint constraints.txt --editable .
 	@touch $@
 
 .venv/dev: .venv/installed
-	@echo "adding what tests, notebooks and the other extras need (about a minute)"
+	@echo "adding what tests, notebooks and the other extras need (one to four minutes)"
 	@$(PY) -m pip install -qq --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 

@@ -77,8 +77,8 @@ def with_task(overrides: Mapping[str, str]) -> list[str]:
         except UserError:  # the run says so, when its configuration is checked
             return []
         try:
-            asked = [target] if target in frame else target.split(",")
-            tasks |= {columns.task_of(frame[name], missing) for name in asked if name in frame}
+            names = [target] if target in frame else target.split(",")
+            tasks |= {columns.task_of(frame[name], missing) for name in names if name in frame}
         except UserError as error:
             raise UserError(f"data.path={file}: {error}" if str(error).startswith("line") else str(error)) from error
     if len(tasks) > 1:

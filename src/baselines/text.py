@@ -70,7 +70,7 @@ class NaiveBayesLogistic(Words):
     """Logistic regression with an L2 penalty on words times their naive-Bayes log-count ratios (Wang and Manning, 2012).
 
     A word's log-count ratio is the logarithm of its frequency in texts of a class over that in all others. Of more than two
-    classes each is told from the others, and their probabilities are scaled to a sum of 1.
+    classes there is one regression for each class against all others; probabilities are divided by their sum.
     """
 
     strengths: list[float]  # inverse penalties C to choose from

@@ -109,7 +109,7 @@ class InMemory(LightningDataModule):
         Raises:
             UserError: The file cannot be read, or its rows cannot be used.
         """
-        with about(source):
+        with about(f"input={source}"):
             frame = self.new_rows(source, self.texts)
             x, rows = self.encode(frame)
         return x, rows, f"of {self.spec.target} for {len(frame):,} rows"
@@ -121,7 +121,7 @@ class InMemory(LightningDataModule):
             UserError: As of :meth:`read_new` and :meth:`targets`; or no row has a target.
         """
         target = self.spec.target
-        with about(source):
+        with about(f"input={source}"):
             frame = self.new_rows(source, [*self.texts, target])
             if target not in frame:
                 raise UserError(f"has no column {target}, the target; give one, or predict with python -m src.predict")
@@ -213,12 +213,12 @@ class InMemory(LightningDataModule):
 
 
 @contextlib.contextmanager
-def about(source: Path) -> Iterator[None]:
-    """Name the file of ``input=`` in a UserError that is raised inside the context."""
+def about(option: str) -> Iterator[None]:
+    """Name the option whose file is read, as in ``input=FILE``, in a UserError that is raised inside the context."""
     try:
         yield
     except UserError as error:
-        raise UserError(f"input={source}: {error}") from error
+        raise UserError(f"{option}: {error}") from error
 
 
 def numbers(frame: pd.DataFrame, columns: list[str], gaps: bool = False) -> pd.DataFrame:

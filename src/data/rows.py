@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from src.data import columns, splits, table_files
-from src.data.datamodule import InMemory, Split, numbers, require
+from src.data.datamodule import InMemory, Split, about, numbers, require
 from src.data.splits import Folded
 from src.errors import UserError
 
@@ -93,10 +93,8 @@ class OwnFile(Rows):
         frame = self.read("path")
         if self.test_path:
             more = self.read("test_path")
-            try:
+            with about(f"data.test_path={self.test_path}"):
                 require(more, list(frame), allowed=[])
-            except UserError as error:
-                raise UserError(f"data.test_path={self.test_path}: {error}") from error
             self.tested = np.arange(len(frame), len(frame) + len(more))
             frame = pd.concat([frame, more[list(frame)]])
         return frame
@@ -104,10 +102,8 @@ class OwnFile(Rows):
     def read(self, key: str) -> pd.DataFrame:
         """Return the rows that have a target, of the file of an option."""
         path = Path(getattr(self, key))
-        try:
+        with about(f"data.{key}={path}"):
             frame, notes = self.read_rows(path, [*self.texts, self.target], new=False)
-        except UserError as error:
-            raise UserError(f"data.{key}={path}: {error}") from error
         table_files.check_roles(vars(self), key, list(map(str, frame)))
         self.notes += notes
         if not (known := columns.has_target(frame[self.target], self.missing_texts)).all():

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, pad
 from torch.nn.utils.rnn import pad_sequence
 
+from src.networks import Attends, Forecasts
+
 
 class Steps(nn.Module):
     """Any input as a sequence (steps, features): series as they are, images row by row, each word as a vector.
@@ -75,35 +77,60 @@ class Flat(nn.Linear):
 
 
 class Transformed(nn.Module):
-    """A network that reads the target's past transformed, and whose outputs are transformed back.
+    """A network that reads the target's past transformed, and whose outputs are transformed back; with its abilities.
 
     Args:
         network: Network of windows without their first ``spec.transform.lost`` steps, whose target is transformed.
         spec: Spec of a forecast (steps, features) with a ``transform`` (:class:`src.data.series.transforms.Transform`).
     """
 
+    network: Any
+
     def __init__(self, network: nn.Module, spec: Any):
         super().__init__()
         self.network, self.channel, self.transform = network, spec.channel, spec.transform
         self.center, self.scale = spec.center, spec.scale
 
+        if isinstance(network, Attends):
+            self.attention = self.weigh
+
+    @property
+    def recursive(self) -> bool:
+        return isinstance(self.network, Forecasts) and self.network.recursive
+
     def forward(self, x: Tensor) -> Tensor:
+        x, pasts = self.before(x)
+        output = self.network(x)
+        values = self.after(output if output.dim() == 3 else output.unsqueeze(1), pasts)
+        return values if output.dim() == 3 else values[:, 0]
+
+    def forecast(self, x: Tensor, steps: int) -> Tensor:
+        x, pasts = self.before(x)
+        return self.after(self.network.forecast(x, steps).unsqueeze(1), pasts)[:, 0]  # (batch, steps)
+
+    def weigh(self, x: Tensor) -> Tensor:
+        """Return the weights of the steps (batch, steps); the first ones, which the transform takes, have none."""
+        return pad(self.network.attention(self.before(x)[0]), [self.transform.lost, 0])
+
+    def before(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the windows that the network reads, and the target's past before each of the differences."""
         by = self.transform
         past = x[..., self.channel] * self.scale + self.center  # (batch, steps), in original units
         pasts = [past.clamp_min(by.floor).log() if by.log else past]
         for lag in by.lags:
             pasts.append(pasts[-1][:, lag:] - pasts[-1][:, :-lag])
-        target = ((pasts.pop() - by.mean) / by.std).unsqueeze(2)  # (batch, steps - lost, 1)
-        x = x[:, by.lost :]
-        output = self.network(torch.cat([x[..., : self.channel], target, x[..., self.channel + 1 :]], dim=2))
-        values = (output if output.dim() == 3 else output.unsqueeze(1)) * by.std + by.mean  # (batch, steps, horizon)
-        steps, horizon = values.shape[1:]
-        for lag, before in zip(reversed(by.lags), reversed(pasts), strict=True):
-            known = before.unfold(1, lag, 1)[:, -steps:].unsqueeze(2)  # (batch, steps, 1, lag): what each step has seen
+        target, x = ((pasts.pop() - by.mean) / by.std).unsqueeze(2), x[:, by.lost :]  # (batch, steps - lost, 1)
+        return torch.cat([x[..., : self.channel], target, x[..., self.channel + 1 :]], dim=2), pasts
+
+    def after(self, values: Tensor, pasts: list[Tensor]) -> Tensor:
+        """Undo the transform of outputs (batch, steps, horizon), those of the last steps of a window."""
+        by, (_, steps, horizon) = self.transform, values.shape
+        values = values * by.std + by.mean
+        for lag, past in zip(reversed(by.lags), reversed(pasts), strict=True):
+            seen = past.unfold(1, lag, 1)[:, -steps:].unsqueeze(2)  # (batch, steps, 1, lag): the last values at each step
             changes = pad(values, [0, -horizon % lag]).unflatten(2, (-1, lag))  # (batch, steps, times, lag)
-            values = (changes.cumsum(2) + known).flatten(2)[..., :horizon]
-        values = ((values.exp() if by.log else values) - self.center) / self.scale
-        return values if output.dim() == 3 else values[:, -1]
+            values = (changes.cumsum(2) + seen).flatten(2)[..., :horizon]
+        return ((values.exp() if by.log else values) - self.center) / self.scale
 
 
 def inside(spec: Any) -> Any:

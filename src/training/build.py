@@ -105,8 +105,8 @@ def build(config: DictConfig, data: InMemory, folder: Path | None = None) -> Tas
     more = {"encoder": trained_encoder(config, data, folder)} if folder and "encoder" in config else {}
     torch.manual_seed(config.seed)
     try:
-        if season := getattr(data, "season", None):  # the data may have found it, and some models ask for it
-            config = cast(DictConfig, OmegaConf.merge(config, {"data": {"season": season}}))
+        if config.model.get("season") == "auto":  # the data set has found it
+            config = cast(DictConfig, OmegaConf.merge(config, {"model": {"season": getattr(data, "season", 1)}}))
         model = instantiate(config.model)
         trained = trains(config.model)
         network = wrapped(model(spec=inside(data.spec), **more), data.spec) if trained else Estimator(model, data.spec)

@@ -8,7 +8,7 @@ import pytest
 from conftest import FILES
 
 from src.config.compose import compose
-from src.data.series.transforms import chosen, found_season
+from src.data.series.transforms import chosen, found_season, usual_season
 from src.training.build import instantiate
 
 
@@ -58,6 +58,19 @@ def test_season_and_transform_are_said_and_chosen_from_train_alone() -> None:
     train = data.parts[None].ends["train"][1]
     monthly(np.append(values[:train], np.exp(np.arange(len(values) - train) / 10)))
     assert made(*CSV, "model=lstm").by == data.by
+
+
+def test_baselines_have_the_season_that_the_data_have_found(train) -> None:
+    monthly(10 + SEASON + 0.1 * NOISE)
+    for name, options in {"found": [], "given": ["data.season=12", "model.season=auto"]}.items():
+        table = pd.read_csv(train(name, *CSV, "model=seasonal_naive", *options) / "predictions.csv")
+        np.testing.assert_allclose(table["prediction"][12:], table["actual"][:-12], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("freq", "season"), [("MS", 12), ("BME", 1), ("QS-OCT", 4), ("W-SUN", 52), ("D", 7), ("YS", 1)])
+def test_the_usual_season_is_that_of_the_frequency(freq: str, season: int) -> None:
+    assert usual_season(pd.date_range("2000-01-01", periods=9, freq=freq)) == season
+    assert usual_season(pd.RangeIndex(9)) == 1
 
 
 @pytest.mark.parametrize(

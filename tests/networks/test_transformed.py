@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 from src.data.datamodule import Spec
 from src.data.series.transforms import Transform, transform
+from src.networks import Attends, Forecasts
+from src.networks.attention import Attention
 from src.networks.inputs import inside, wrapped
+from src.networks.recurrent import Recurrent
 
 WINDOW = 40
 
@@ -20,6 +23,11 @@ class Oracle(nn.Module):
     def __init__(self, spec: Spec, truth: Tensor, every_step: bool):
         super().__init__()
         self.spec, self.truth, self.every_step = spec, truth, every_step
+
+    recursive = True
+
+    def forecast(self, x: Tensor, steps: int) -> Tensor:
+        return self.truth[x.shape[1] : x.shape[1] + steps].expand(len(x), -1)
 
     def forward(self, x: Tensor) -> Tensor:
         steps = x.shape[1]
@@ -65,6 +73,26 @@ def test_perfect_outputs_are_the_series(names: list[str], season: int, horizon: 
     ends = range(by.lost + 1, WINDOW + 1) if every_step else [WINDOW]
     expected = torch.stack([scaled[end : end + horizon] for end in ends])
     torch.testing.assert_close(output, (expected if every_step else expected[0]).expand_as(output), rtol=2e-3, atol=2e-3)
+
+    assert network.recursive
+    torch.testing.assert_close(network.forecast(x, horizon), expected[-1].expand(3, -1), rtol=2e-3, atol=2e-3)
+
+
+def test_abilities_of_the_network_inside_are_those_of_the_whole() -> None:
+    by = transform(["difference"], series(0, 60), 1)
+    spec = Spec((9, 1), 1, ("",) * 9, "y", channel=0, center=100.0, scale=10.0, forecast=9, every_step=True, transform=by)
+    x = torch.randn(4, 9, 1)
+    lstm, attention = (wrapped(kind(inside(spec)).eval(), spec) for kind in (Recurrent, Attention))
+    assert isinstance(lstm, Forecasts)
+    assert lstm.recursive
+    assert not isinstance(lstm, Attends)
+    torch.testing.assert_close(lstm.forecast(x, 1), lstm(x)[:, -1])
+    assert isinstance(attention, Attends)
+    assert not attention.recursive
+    weights = attention.attention(x)
+    assert weights.shape == (4, 9)
+    assert (weights[:, 0] == 0).all()
+    torch.testing.assert_close(weights.sum(1), torch.ones(4))
 
 
 def test_a_network_without_transform_is_itself() -> None:

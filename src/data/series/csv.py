@@ -98,11 +98,9 @@ class Forecast(Folded, InMemory):
         self.by: transforms.Transform | None = None
 
     def load(self) -> dict[str, Split]:
-        try:
+        with about(f"data.path={self.path}"):
             frame, notes = csv_file.read(self.path, self.texts)
             self.parts = {part.name: part for part in self.each(frame, self.columns)}
-        except UserError as error:
-            raise UserError(f"data.path={self.path}: {error}") from error
         # of many series, the first six notes stand for all
         self.notes = [f"{self.path.name}: {note}" for note in [*notes, *self.notes[:6]]]
         past = np.concatenate([part.series[self.target].to_numpy()[self.lags : part.rows] for part in self.parts.values()])
@@ -149,7 +147,7 @@ class Forecast(Folded, InMemory):
             try:
                 if new and name not in self.parts:
                     raise UserError(f"the run has no such series; {nearest(str(name), [*map(str, self.parts)])}")
-                # new rows are spaced as the run's own: what is missing cannot be told from their dates alone
+                # new rows are spaced as the run's own: their dates alone do not show what is missing
                 freq = self.freq or (getattr(self.parts[name].series.index, "freq", None) if new else None)
                 series, notes = reading.regular(values.iloc[places], None if index is None else index[places], texts, freq)
                 if not new or (self.date and self.target in series):
@@ -276,7 +274,7 @@ class Forecast(Folded, InMemory):
 
     def labelled(self, source: Path) -> tuple[Split, str]:
         """Read further rows, and return every window that is followed by the values to predict."""
-        with about(source):
+        with about(f"input={source}"):
             frame = self.new_rows(source, self.texts)
             parts = self.each(frame, self.columns, self.horizon)
             split = joined([self.fixed(part, self.lags, part.rows) for part in parts])

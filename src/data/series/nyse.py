@@ -99,7 +99,7 @@ class NYSE(InMemory):
 
     def labelled(self, source: Path) -> tuple[Split, str]:
         """Read further days, and return every one that has ``lags`` days before it."""
-        with about(source):
+        with about(f"input={source}"):
             frame = self.new_rows(source, self.texts)
             x, rows = self.encode(frame)
             _, y = self.windows(frame, numbers(frame, self.columns))

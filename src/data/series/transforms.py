@@ -9,8 +9,6 @@ import pandas as pd
 
 from src.errors import UserError
 
-# Steps of a season by the first letter of a frequency of pandas: months, quarters, weeks, days, hours.
-SEASONS = {"M": 12, "Q": 4, "W": 52, "D": 7, "B": 5, "h": 24}
 # The rule of ``auto``: fraction of the variance around the trend that makes a season strong, and the level of the KPSS test
 # (Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, sections 4.3 and 9.1); growth of the spread
 # with the level from which on a logarithm is taken (1 would be proportional), and how many standard errors it must be.
@@ -47,7 +45,7 @@ def learn(
         names: Transforms in order, or ``auto``.
         fits: Whether there is one series, in windows of fixed lengths that hold the target.
     """
-    usual = SEASONS.get(str(getattr(index, "freqstr", None) or "")[:1], 1)
+    usual = usual_season(index) if "auto" in (season, names) else 1
     steps, note = found_season(train, usual) if isinstance(season, str) else (season, "")
     reason = ""
     if isinstance(names, str):
@@ -68,21 +66,31 @@ def transform(names: Sequence[str], train: np.ndarray, season: int) -> Transform
     """
     if not names:
         return None
-    said = f"data.transform=[{','.join(names)}]"
+    option = f"data.transform=[{','.join(names)}]"
     if "log" in names[1:]:
-        raise UserError(f"{said}: a difference may be below 0 and has no logarithm; put log first")
+        raise UserError(f"{option}: a difference may be below 0 and has no logarithm; put log first")
     if "log" in names and train.min() <= 0:
-        raise UserError(f"{said}: the rows of train hold values of 0 or less, which have no logarithm; leave log out")
+        raise UserError(f"{option}: the rows of train hold values of 0 or less, which have no logarithm; leave log out")
     if "seasonal_difference" in names and season < 2:
-        raise UserError(f"{said}: a seasonal difference needs a season; set data.season, as 12 for months")
+        raise UserError(f"{option}: a seasonal difference needs a season; set data.season, as 12 for months")
     lags = tuple({"seasonal_difference": season, "difference": 1}[name] for name in names if name != "log")
     if len(train) < sum(lags) + 3:
-        raise UserError(f"{said}: {len(train)} rows of train are too few for its differences; take fewer")
+        raise UserError(f"{option}: {len(train)} rows of train are too few for its differences; take fewer")
     values = np.log(train) if "log" in names else train
     for lag in lags:
         values = values[lag:] - values[:-lag]
     floor = float(train.min()) / 1000 if "log" in names else 0.0
     return Transform("log" in names, lags, floor, float(values.mean()), float(values.std()) or 1.0)
+
+
+def usual_season(index: pd.Index) -> int:
+    """Return the usual steps of a season at the frequency of dates; 1 for none."""
+    from statsmodels.tsa.tsatools import freq_to_period
+
+    try:
+        return int(freq_to_period(index.freqstr)) if getattr(index, "freqstr", None) else 1
+    except ValueError:  # a frequency without a usual season
+        return 1
 
 
 def found_season(train: np.ndarray, season: int) -> tuple[int, str]:
@@ -133,12 +141,12 @@ def chosen(train: np.ndarray, season: int, block: int) -> tuple[list[str], str]:
 
 def spread_grows(values: np.ndarray, size: int) -> bool:
     """Return whether the logarithm of the standard deviation of blocks of ``size`` rows grows with that of their mean."""
+    from scipy.stats import linregress
+
     blocks = values[len(values) % size :].reshape(-1, size)
     level, spread = blocks.mean(1), blocks.std(1)
     level, spread = np.log(level[spread > 0]), np.log(spread[spread > 0])
     if len(level) < 4 or np.ptp(level) == 0:
         return False
-    from scipy.stats import linregress
-
     line = linregress(level, spread)
     return bool(line.slope > GROWS and line.slope > ERRORS * line.stderr)

@@ -13,6 +13,7 @@ from src.data.text.words import Texts, numbered
 from src.errors import UserError
 
 REVIEWS, INDEX = download.SOURCES["imdb_reviews"], download.SOURCES["imdb_word_index"]
+OFFICIAL = f"the official file is {REVIEWS.url} ({REVIEWS.digest})"
 
 KERAS_SEED = 113  # it shuffles the reviews, which lie sorted by class, so that review 0 is the one that all books show
 
@@ -49,14 +50,10 @@ def read(path: Path) -> dict[str, tuple[Texts, np.ndarray]]:
                 random.shuffle(order)
                 parts[split] = (numbered([lists[row] for row in order]), labels[order].astype(np.int64))
     except UserError as error:
-        raise UserError(f"{path}: {error}; {official()}") from None
+        raise UserError(f"{path}: {error}; {OFFICIAL}") from None
     except Exception as error:  # a damaged archive can raise anything
-        raise UserError(f"{path}: is damaged or not an .npz file ({type(error).__name__}: {error}); {official()}") from error
+        raise UserError(f"{path}: is damaged or not an .npz file ({type(error).__name__}: {error}); {OFFICIAL}") from error
     return parts
-
-
-def official() -> str:
-    return f"the official file is {REVIEWS.url} ({REVIEWS.digest})"
 
 
 def member(archive: zipfile.ZipFile, name: str) -> Any:
