@@ -73,6 +73,7 @@ NAMES: dict[str, Range] = {
     "positive_fraction": Range("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1),
     "validation": Range("a fraction between 0 and 1, or test", lambda value: value == "test" or part.holds(value)),
     "columns": Range("a list of column names, each once", lambda value: distinct(value, 1) and all(map(name.holds, value))),
+    "odd": Range("an odd whole number, as 3, 5 or 7", lambda value: type(value) is int and value > 0 and value % 2 == 1),
     "path": Range("a file that exists, or a folder of images", lambda path: isinstance(path, str) and Path(path).exists()),
     "no_folds": Range("null: the splits of this data set are given, and it has no folds", lambda value: value is None),
     "frequency": Range(

@@ -41,7 +41,8 @@ class Kinds(NamedTuple):
 def infer(train: pd.DataFrame, given: dict[str, Sequence[str]]) -> Kinds:
     """Infer the kinds of columns from the rows of train, named by the lines of their file.
 
-    Given are the kinds ``numbers`` and ``categories``, and columns to leave out by ``ignore``, ``group`` or ``split``.
+    ``given`` has columns by the kinds ``numbers`` and ``categories``, and columns to leave out by ``ignore``, ``group`` or
+    ``split``.
 
     Raises:
         UserError: A column holds both numbers and texts, or a given one is not there.

@@ -1,4 +1,4 @@
-"""CSV files as tables: those of users, where no value may move under another header, predictions and epochs of runs."""
+"""CSV files as tables: those of users, where no value may move under another header, and the epochs of runs."""
 
 import bz2
 import csv
@@ -23,7 +23,7 @@ def read(
     """Read a CSV file with a header.
 
     Args:
-        path: Its path.
+        path: Path of the file.
         texts: Columns to keep as they are written: pandas reads NA, None and null as missing, and 007 as 7.
         skip_blank_lines: Ignore blank lines; False reads each as a row without values.
         sep: Separator of the columns.

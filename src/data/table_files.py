@@ -112,7 +112,7 @@ def as_written(frame: pd.DataFrame, texts: Sequence[str], missing: Sequence[str]
 
 def of_json_lines(path: Path) -> pd.DataFrame:
     """Read a file that has a JSON object on each line."""
-    rows: dict[int, Any] = {}
+    rows, number = dict[int, Any](), 1
     try:
         with csv_file.OPENERS.get(path.suffix, open)(path, "rb") as file:
             for number, line in enumerate(file, 1):

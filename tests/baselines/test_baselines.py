@@ -36,8 +36,8 @@ def test_an_estimators_class_has_the_last_word_on_its_arguments(call) -> None:
     [
         ("data=passengers model=arima model.order=[0,1]", "model.order=[0, 1]: must be a list of three whole numbers"),
         ("data=digits model=resnet model.depth=9", "model.depth=9: must be 6n + 2, as 8, 14, 20, 32 or 56"),
-        ("data=nyse model=cnn1d model.kernel_size=4", "model.kernel_size=4: kernel_size must be one of 1, 3, 5"),
-        ("data=nyse model=cnn1d model.kernel_size=null", "model.kernel_size=null: kernel_size must be one of 1, 3, 5"),
+        ("data=nyse model=cnn1d model.kernel_size=4", "model.kernel_size=4: kernel_size must be an odd whole number"),
+        ("data=nyse model=cnn1d model.kernel_size=null", "model.kernel_size=null: kernel_size must be an odd whole number"),
         ("data=nyse model=lstm model.cell=elman", "model.cell=elman: cell must be one of rnn, lstm, gru"),
         ("data=waveforms model=minirocket model.features=83", "features must be a whole number of at least 84"),
         ("data=passengers model=minirocket", "minirocket does regression or binary or classification, and the task is"),
