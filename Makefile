@@ -25,7 +25,7 @@ dev: .venv/dev ## add to it what tests, notebooks and the other extras need
 train: setup ## the main job; others with ARGS="data=hitters model=mlp"
 	@$(PY) -m src.train data=nyse model=rnn $(ARGS)
 
-test: dev ## the tests, three to five minutes; the slow ones with ARGS="-m slow"
+test: dev ## the tests, three to seven minutes; the slow ones with ARGS="-m slow"
 	@$(PY) -m pytest $(ARGS)
 
 lint: dev ## ruff and mypy
